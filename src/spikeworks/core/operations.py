@@ -1,0 +1,44 @@
+"""What one call of a layer computes, counted; the currency between layers and meters."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Operations:
+    """Arithmetic and memory traffic of one call, summed over its batch and steps.
+
+    Attributes:
+        macs: multiply-accumulates on real-valued operands.
+        acs: additions only (a binary spike selects a weight), compares included.
+        specials: exponentials, logarithms, tanh and the like.
+        weight_reads: weights fetched, one for each synaptic operation carried out.
+        state_reads, state_writes: words of neuron state moved.
+    """
+
+    macs: float = 0.0
+    acs: float = 0.0
+    specials: float = 0.0
+    weight_reads: float = 0.0
+    state_reads: float = 0.0
+    state_writes: float = 0.0
+
+    def __add__(self, other: Operations) -> Operations:
+        return Operations(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)})
+
+    def scaled(self, factor: float) -> Operations:
+        """All counts times ``factor``."""
+        return Operations(**{f.name: getattr(self, f.name) * factor for f in dataclasses.fields(self)})
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """A module that can say what it computed for given tensors."""
+
+    def operations(self, x: Tensor, y: Tensor) -> Operations:
+        """Operations of one call that read ``x`` and returned ``y``, both ``[T, B, ...]``."""
+        ...

@@ -1,0 +1,285 @@
+"""C from graphs: a fused loop over time, forward and backward, for any traced step.
+
+Neurons are independent of each other, so blocks of them are the outer loop, time the middle
+one, and a vectorised loop over the block the inner one: states and parameters stay in the
+first-level cache for the whole sequence, and only the input and the output cross the memory
+bus. The backward pass stores states at chunk borders only and computes the ones between
+again, so that a layer keeps ``states / chunk`` arrays for the gradient instead of all states.
+
+The arithmetic is that of the step, operation by operation and unfused: forward results equal
+the Python loop bit for bit as long as the step uses no transcendental function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from .graph import Graph, Operand, Ref
+from .trace import TracedStep
+
+FIRST_LEVEL_BYTES = 40 * 1024
+"""States, parameters and their gradients of one block should fit in the first-level cache."""
+SCRATCH_BYTES = 320 * 1024
+"""Recomputed states of one block and chunk should fit in the second-level cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How many neurons form a block and how many steps a chunk."""
+
+    block: int
+    chunk: int
+
+
+def choose_tiling(step: TracedStep, itemsize: int) -> Tiling:
+    """The largest block and chunk whose working sets fit the caches.
+
+    Example:
+        A LIF layer in float32 gets blocks of 256 neurons and chunks of 64 steps.
+    """
+    arrays = 2 * (step.states + step.parameters) + 4
+    block = next((n for n in (256, 128) if arrays * n * itemsize <= FIRST_LEVEL_BYTES), 64)
+    stored = max(1, step.states)
+    chunk = next((k for k in (64, 32) if k * stored * block * itemsize <= SCRATCH_BYTES), 16)
+    return Tiling(block, chunk)
+
+
+def emit_c(step: TracedStep, dtype: torch.dtype, tiling: Tiling, parameter_gradients: tuple[int, ...]) -> str:
+    """Source of a shared library with ``forward`` and ``backward``.
+
+    Args:
+        step: the traced step.
+        dtype: float32 or float64.
+        tiling: block and chunk.
+        parameter_gradients: indices of the parameters whose gradients are wanted.
+    """
+    writer = _Writer(step, dtype, tiling)
+    return "\n".join([writer.prelude(), writer.forward(), writer.backward(parameter_gradients)])
+
+
+_PRELUDE = """\
+/* Emitted by spikeworks from a traced neuron step. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef {real} real;
+typedef int{bits}_t truth;
+enum {{ BLOCK = {block}, CHUNK = {chunk}, STATES = {states}, PARAMETERS = {parameters},
+       ROW = BLOCK + 16 /* the pad keeps rows from meeting at the same place of a 4 KiB page */ }};
+"""
+
+_EXP_FLOAT = """
+/* exp without a branch, so that loops around it become vector code; error below 2 ulp. */
+static inline real exp_real(real x) {
+    const real c = x > 88.7f ? 88.7f : (x < -87.3f ? -87.3f : x);
+    const real k = rintf(c * 1.44269504088896341f);
+    const real r = (c - k * 0.693359375f) + k * 2.12194440e-4f;
+    const real q = ((((( 1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r
+                     + 4.1665795894e-2f) * r + 1.6666665459e-1f) * r + 5.0000001201e-1f);
+    const real p = q * r * r + r + 1.0f;
+    union { int32_t i; float f; } scale = { ((int32_t)k + 127) << 23 };
+    const real y = p * scale.f;
+    return x != x ? x : (x > 88.7f ? INFINITY : (x < -87.3f ? 0.0f : y));
+}
+"""
+_EXP_DOUBLE = "\nstatic inline real exp_real(real x) { return exp(x); }\n"
+_DERIVED = """static inline real sigmoid_real(real x) { return 1 / (1 + exp_real(-x)); }
+"""
+
+
+class _Writer:
+    def __init__(self, step: TracedStep, dtype: torch.dtype, tiling: Tiling) -> None:
+        self.step, self.dtype, self.tiling = step, dtype, tiling
+        self.single = dtype == torch.float32
+        self.suffix = "f" if self.single else ""
+
+    def prelude(self) -> str:
+        head = _PRELUDE.format(
+            real="float" if self.single else "double",
+            bits=32 if self.single else 64,
+            block=self.tiling.block,
+            chunk=self.tiling.chunk,
+            states=self.step.states,
+            parameters=self.step.parameters,
+        )
+        return head + (_EXP_FLOAT if self.single else _EXP_DOUBLE) + _DERIVED
+
+    # -- one evaluation of a graph ---------------------------------------------------------
+
+    def body(self, graph: Graph, loads: dict[str, str], stores: list[str], indent: str) -> str:
+        """Statements that evaluate ``graph`` for neuron ``i``: loads, nodes, stores."""
+        used = graph.reads()
+        lines = [f"const real {name} = {loads[name]};" for name in graph.inputs if name in used]
+        n = len(graph.inputs)
+        for k, node in enumerate(graph.nodes):
+            kind = "truth" if graph.is_boolean(Ref(n + k)) else "real"
+            lines.append(f"const {kind} v{k} = {self.expression(graph, node.op, node.args)};")
+        for target, value in zip(stores, graph.outputs, strict=True):
+            lines.append(target.format(value=self.operand(graph, value)))
+        return "\n".join(indent + line for line in lines)
+
+    def operand(self, graph: Graph, value: Operand) -> str:
+        if isinstance(value, Ref):
+            n = len(graph.inputs)
+            return graph.inputs[value.index] if value.index < n else f"v{value.index - n}"
+        if isinstance(value, bool):
+            return str(int(value))
+        if math.isnan(value):
+            return "NAN"
+        if math.isinf(value):
+            return "INFINITY" if value > 0 else "-INFINITY"
+        exact = float(np.float32(value)) if self.single else float(value)
+        return f"({exact.hex()}{self.suffix})" if exact < 0 else f"{exact.hex()}{self.suffix}"
+
+    def expression(self, graph: Graph, op: str, args: tuple[Operand, ...]) -> str:
+        a = [self.operand(graph, value) for value in args]
+        infix = {"add": "+", "sub": "-", "mul": "*", "div": "/", "ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+        infix |= {"eq": "==", "ne": "!=", "and": "&", "or": "|"}
+        if op in infix:
+            return f"{a[0]} {infix[op]} {a[1]}"
+        if op == "where":
+            return f"{a[0]} ? {a[1]} : {a[2]}"
+        if op == "cast":
+            return f"{a[0]} ? (real)1 : (real)0"
+        if op == "neg":
+            return f"-{a[0]}"
+        if op == "not":
+            return f"!{a[0]}"
+        if op in ("minimum", "maximum"):  # the second test lets a NaN through, as torch does
+            sign = "<" if op == "minimum" else ">"
+            return f"({a[0]} {sign} {a[1]} || {a[0]} != {a[0]}) ? {a[0]} : {a[1]}"
+        if op in ("exp", "sigmoid"):
+            return f"{op}_real({a[0]})"
+        library = {"abs": "fabs", "round": "rint"}.get(op, op)
+        return f"{library}{self.suffix}({', '.join(a)})"
+
+    # -- the two functions -----------------------------------------------------------------
+
+    def forward(self) -> str:
+        s, p = range(self.step.states), range(self.step.parameters)
+        graph = self.step.forward
+        loads = {"x": "xt[i]", **{f"s{k}": f"state[{k}][i]" for k in s}, **self.parameter_loads(graph)}
+        stores = ["yt[i] = {value};", *(f"state[{k}][i] = {{value}};" for k in s)]
+        return f"""
+/* x, y: [T, M]. p[k]: one number, or [M] where vector[k]. rest[k]: [M] or NULL for zero.
+   end[k]: [M]. borders: [ceil(T / CHUNK), STATES, M] or NULL. Neurons first..last-1 are done. */
+void forward(int64_t M, int64_t T, const real *x, const real *const *p, const int32_t *vector,
+             const real *const *rest, real *y, real *const *end, real *borders, int64_t first, int64_t last) {{
+    real state[STATES + 1][ROW];
+    real parameter[PARAMETERS + 1][ROW];
+    for (int64_t j = first; j < last; j += BLOCK) {{
+        const int64_t n = last - j < BLOCK ? last - j : BLOCK;
+        {self.fill_parameters(p)}
+        {self.fill_states("rest[k]", "rest[k] + j")}
+        for (int64_t t = 0; t < T; ++t) {{
+            const real *restrict xt = x + t * M + j;
+            real *restrict yt = y + t * M + j;
+            if (borders && t % CHUNK == 0)
+                for (int k = 0; k < STATES; ++k)
+                    memcpy(borders + ((t / CHUNK) * STATES + k) * M + j, state[k], n * sizeof(real));
+            #pragma GCC ivdep
+            for (int64_t i = 0; i < n; ++i) {{
+{self.body(graph, loads, stores, " " * 16)}
+            }}
+        }}
+        for (int k = 0; k < STATES; ++k) memcpy(end[k] + j, state[k], n * sizeof(real));
+    }}
+}}
+"""
+
+    def backward(self, wanted: tuple[int, ...]) -> str:
+        states, p = range(self.step.states), range(self.step.parameters)
+        transition = self.step.forward.keep(tuple(1 + k for k in states))
+        outputs = (0, *(1 + k for k in states), *(1 + self.step.states + k for k in wanted))
+        gradient = self.step.backward.keep(outputs)
+        slots = f"scratch + (size_t)(t - start) * STATES * ROW"
+        loads = {"x": "xt[i]", **self.parameter_loads(transition)}
+        again = self.body(
+            transition,
+            loads | {f"s{k}": f"now[{k} * ROW + i]" for k in states},
+            [f"next[{k} * ROW + i] = {{value}};" for k in states],
+            " " * 20,
+        )
+        loads = {"x": "xt[i]", "g_y": "gyt[i]", **self.parameter_loads(gradient)}
+        loads |= {f"s{k}": f"now[{k} * ROW + i]" for k in states}
+        loads |= {f"g_s{k}": f"adjoint[{k}][i]" for k in states}
+        stores = ["gxt[i] = {value};", *(f"adjoint[{k}][i] = {{value}};" for k in states)]
+        stores += [f"total[{slot}][i] += {{value}};" for slot in range(len(wanted))]
+        pull = self.body(gradient, loads, stores, " " * 20)
+        copy_out = "\n        ".join(
+            f"memcpy(gp[{slot}] + j, total[{slot}], n * sizeof(real));" for slot in range(len(wanted))
+        )
+        return f"""
+/* gy: [T, M], or NULL for zero. gend[k]: [M] or NULL for zero. Writes gx: [T, M],
+   grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter. Returns 1 where memory is short. */
+int backward(int64_t M, int64_t T, const real *x, const real *const *p, const int32_t *vector,
+             const real *borders, const real *gy, const real *const *gend, real *gx, real *const *grest,
+             real *const *gp, int64_t first, int64_t last) {{
+    real *scratch = malloc((size_t)(CHUNK + 1) * (STATES + 1) * ROW * sizeof(real));
+    real adjoint[STATES + 1][ROW];
+    real total[{len(wanted)} + 1][ROW];
+    real parameter[PARAMETERS + 1][ROW];
+    if (!scratch) return 1;
+    for (int64_t j = first; j < last; j += BLOCK) {{
+        const int64_t n = last - j < BLOCK ? last - j : BLOCK;
+        {self.fill_parameters(p)}
+        memset(total, 0, sizeof total);
+        for (int k = 0; k < STATES; ++k) {{
+            if (gend[k]) memcpy(adjoint[k], gend[k] + j, n * sizeof(real));
+            else memset(adjoint[k], 0, sizeof adjoint[k]);
+        }}
+        for (int64_t c = (T - 1) / CHUNK; c >= 0; --c) {{
+            const int64_t start = c * CHUNK, stop = start + CHUNK < T ? start + CHUNK : T;
+            for (int k = 0; k < STATES; ++k)
+                memcpy(scratch + k * ROW, borders + (c * STATES + k) * M + j, n * sizeof(real));
+            for (int64_t t = start; t < stop - 1; ++t) {{
+                const real *restrict xt = x + t * M + j;
+                const real *restrict now = {slots};
+                real *restrict next = {slots} + (size_t)STATES * ROW;
+                (void)xt;
+                #pragma GCC ivdep
+                for (int64_t i = 0; i < n; ++i) {{
+{again}
+                }}
+            }}
+            for (int64_t t = stop - 1; t >= start; --t) {{
+                const real *restrict xt = x + t * M + j;
+                const real *restrict gyt = gy + t * M + j;
+                const real *restrict now = {slots};
+                real *restrict gxt = gx + t * M + j;
+                (void)xt; (void)now;
+                #pragma GCC ivdep
+                for (int64_t i = 0; i < n; ++i) {{
+{pull}
+                }}
+            }}
+        }}
+        for (int k = 0; k < STATES; ++k)
+            if (grest[k]) memcpy(grest[k] + j, adjoint[k], n * sizeof(real));
+        {copy_out}
+    }}
+    free(scratch);
+    return 0;
+}}
+"""
+
+    def parameter_loads(self, graph: Graph) -> dict[str, str]:
+        return {name: f"parameter[{name[1:]}][i]" for name in graph.inputs if name[0] == "p"}
+
+    def fill_parameters(self, parameters: range) -> str:
+        if not parameters:
+            return "(void)p; (void)vector; (void)parameter;"
+        return """for (int k = 0; k < PARAMETERS; ++k)
+            for (int64_t i = 0; i < n; ++i) parameter[k][i] = vector[k] ? p[k][j + i] : p[k][0];"""
+
+    def fill_states(self, test: str, source: str) -> str:
+        return f"""for (int k = 0; k < STATES; ++k) {{
+            if ({test}) memcpy(state[k], {source}, n * sizeof(real));
+            else memset(state[k], 0, sizeof state[k]);
+        }}"""

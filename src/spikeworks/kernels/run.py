@@ -1,0 +1,170 @@
+"""Run a fused step on tensors: one autograd node for a whole sequence."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..core.errors import KernelError
+from . import build
+from .pages import keep_pages
+from .emit_c import Tiling, choose_tiling, emit_c
+from .trace import TracedStep
+
+DTYPES = (torch.float32, torch.float64)
+PARALLEL_FROM = 1 << 15
+"""Neuron-steps below which a second thread costs more than it saves."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FusedStep:
+    """A traced step with C kernels for one dtype, built when first needed.
+
+    Example:
+        ``FusedStep(trace_step(step, 1, 2), torch.float32)(x, (None,), (decay, threshold))``
+    """
+
+    traced: TracedStep
+    dtype: torch.dtype
+
+    @property
+    def tiling(self) -> Tiling:
+        """Block and chunk used by the kernels."""
+        return choose_tiling(self.traced, self.dtype.itemsize)
+
+    def source(self, parameter_gradients: tuple[int, ...] = ()) -> str:
+        """The C text, with gradients for the given parameters."""
+        return _source(self, parameter_gradients)
+
+    def __call__(
+        self, x: Tensor, states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the whole sequence.
+
+        Args:
+            x: ``[T, M]`` contiguous.
+            states: one ``[M]`` tensor a state, or ``None`` for zero.
+            parameters: one tensor a parameter, a scalar ``[]`` or ``[M]``.
+
+        Returns:
+            The outputs ``[T, M]`` and the states after the last step, ``[M]`` each.
+        """
+        for p in parameters:
+            if p.dim() > 1 or (p.dim() == 1 and p.shape[0] != x.shape[1]):
+                raise KernelError(f"A parameter has shape {list(p.shape)}, expected [] or [{x.shape[1]}].")
+        y, *end = _Fused.apply(self, x, *states, *parameters)  # type: ignore[misc]
+        return y, tuple(end)
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, fused: FusedStep, x: Tensor, *tensors: Tensor | None) -> Any:
+        states, parameters = tensors[: fused.traced.states], tensors[fused.traced.states :]
+        steps, neurons = x.shape
+        wanted = tuple(k for k, p in enumerate(parameters) if ctx.needs_input_grad[2 + len(states) + k])
+        differentiate = any(ctx.needs_input_grad)
+        chunk = fused.tiling.chunk
+        borders = x.new_empty((-(-steps // chunk), len(states), neurons)) if differentiate else None
+        y = torch.empty_like(x)
+        end = [x.new_empty(neurons) for _ in states]
+        held = [None if s is None else s.contiguous() for s in states]
+        values = [p.detach().contiguous() for p in parameters if p is not None]
+        library = _library(fused, wanted)
+        keep_pages()
+
+        def part(first: int, last: int) -> None:
+            library.forward(
+                neurons, steps, _pointer(x), _pointers(values), _flags(values), _pointers(held),
+                _pointer(y), _pointers(end), _pointer(borders), first, last,
+            )  # fmt: skip
+
+        _in_threads(part, steps, neurons)
+        if differentiate:
+            ctx.fused, ctx.wanted = fused, wanted
+            ctx.save_for_backward(x, borders, *values)
+        return (y, *end)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gy: Tensor | None, *gend: Tensor | None) -> Any:
+        x, borders, *values = ctx.saved_tensors
+        fused: FusedStep = ctx.fused
+        steps, neurons = x.shape
+        gy = torch.zeros_like(x) if gy is None else gy.contiguous()
+        gend_held = [None if g is None else g.contiguous() for g in gend]
+        gx = torch.empty_like(x)
+        needs_state = ctx.needs_input_grad[2 : 2 + fused.traced.states]
+        grest = [x.new_empty(neurons) if needed else None for needed in needs_state]
+        totals = [x.new_empty(neurons) for _ in ctx.wanted]
+        library = _library(fused, ctx.wanted)
+
+        def part(first: int, last: int) -> None:
+            failed = library.backward(
+                neurons, steps, _pointer(x), _pointers(values), _flags(values), _pointer(borders),
+                _pointer(gy), _pointers(gend_held), _pointer(gx), _pointers(grest), _pointers(totals),
+                first, last,
+            )  # fmt: skip
+            if failed:
+                raise MemoryError("the backward kernel could not allocate its scratch space")
+
+        _in_threads(part, steps, neurons)
+        gparameters: list[Tensor | None] = [None] * len(values)
+        for slot, k in enumerate(ctx.wanted):
+            gparameters[k] = totals[slot] if values[k].dim() else totals[slot].sum()
+        return (None, gx, *grest, *gparameters)
+
+
+@functools.lru_cache(maxsize=256)
+def _source(fused: FusedStep, wanted: tuple[int, ...]) -> str:
+    return emit_c(fused.traced, fused.dtype, fused.tiling, wanted)
+
+
+@functools.lru_cache(maxsize=256)
+def _library(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
+    library = build.load(_source(fused, wanted))
+    size, pointer = ctypes.c_int64, ctypes.c_void_p
+    library.forward.argtypes = [size, size, *[pointer] * 7, size, size]
+    library.forward.restype = None
+    library.backward.argtypes = [size, size, *[pointer] * 9, size, size]
+    library.backward.restype = ctypes.c_int
+    return library
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _pointers(tensors: Sequence[Tensor | None]) -> Any:
+    # one entry more than needed: an array of length zero has no address
+    return (ctypes.c_void_p * (len(tensors) + 1))(*map(_pointer, tensors))
+
+
+def _flags(values: Sequence[Tensor]) -> Any:
+    return (ctypes.c_int32 * (len(values) + 1))(*[int(v.dim() > 0) for v in values])
+
+
+@functools.lru_cache(maxsize=4)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="spikeworks-kernel")
+
+
+def _in_threads(part: Callable[[int, int], None], steps: int, neurons: int) -> None:
+    """Call ``part(first, last)`` over all neurons, in as many threads as torch uses."""
+    workers = min(torch.get_num_threads(), steps * neurons // PARALLEL_FROM, neurons // 16)
+    if workers <= 1:
+        part(0, neurons)
+        return
+    # cuts at multiples of 16 keep vectors whole and cache lines apart
+    cuts = [round(neurons * w / workers / 16) * 16 for w in range(workers)] + [neurons]
+    pending = [_pool(workers - 1).submit(part, cuts[w], cuts[w + 1]) for w in range(1, workers)]
+    part(cuts[0], cuts[1])
+    for future in pending:
+        future.result()

@@ -1,0 +1,122 @@
+"""Networks: ordered blocks and a readout, with the state as argument and result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from ..core.errors import ShapeError
+from ..core.state import State, check_time_first
+from ..layers import Embedding, Readout, Recurrent, TimeTiedDropout
+from ..neurons import Neuron
+
+
+class NetworkState(NamedTuple):
+    """States of the blocks, in order, and of the readout."""
+
+    blocks: tuple[State, ...]
+    readout: State
+
+
+class Block(nn.Module):
+    """Dropout, synapse, normalisation, neurons: the unit by which a network is cut.
+
+    ``x [T, B, ...]`` and a state in, spikes ``[T, B, N]`` (or ``[T, B, C, L]`` after a
+    convolution) and the next state out.
+    """
+
+    def __init__(
+        self, dropout: TimeTiedDropout, synapse: nn.Module, norm: nn.Module | None, neuron: Neuron | Recurrent
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.synapse = synapse
+        self.norm = norm
+        self.neuron = neuron
+
+    def forward(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """Run over time; ``mask [T, B]`` keeps padded steps out of normalisation."""
+        current = self.synapse(self.dropout(x))
+        if self.norm is not None:
+            current = self.norm(current, mask)
+        return self.neuron(current, state)
+
+
+class Network(nn.Module):
+    """A feed-forward chain of blocks and a readout.
+
+    Attributes:
+        embedding: for token ids, else ``None``.
+        blocks: the ordered cuts; local learning, meters and early exit use them.
+        readout: from the last block to the answer.
+
+    Example:
+        ``output, state = network(x)`` with ``x [T, B, C]``, or ids ``[B, T]`` where there is
+        an embedding; ``output`` is ``[B, K]``, or ``[T, B, K]`` with a readout of every step.
+    """
+
+    def __init__(
+        self,
+        blocks: list[Block],
+        readout: Readout,
+        *,
+        embedding: Embedding | None = None,
+        output_dropout: TimeTiedDropout | None = None,
+        inputs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.blocks = nn.ModuleList(blocks)
+        self.output_dropout = output_dropout or TimeTiedDropout(0.0)
+        self.readout = readout
+        self.inputs = inputs
+
+    def forward(
+        self, x: Tensor, state: NetworkState | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, NetworkState]:
+        """Run a sequence, or the next chunk of one.
+
+        Args:
+            x: ``[T, B, C, ...]`` floats, or ids ``[B, T]``.
+            state: of an earlier chunk; ``None`` is rest.
+            mask: ``[T, B]`` bool, true where a step belongs to its sequence.
+
+        Raises:
+            ShapeError: x, state or mask do not fit the network.
+        """
+        if self.embedding is not None:
+            x = self.embedding(x)
+        else:
+            check_time_first(x, self.inputs if x.dim() == 3 else None, "The network")
+        if mask is not None and mask.shape != x.shape[:2]:
+            raise ShapeError(f"The mask expected shape {list(x.shape[:2])}, got {list(mask.shape)}.")
+        if state is not None and len(state.blocks) != len(self.blocks):
+            raise ShapeError(f"The network has {len(self.blocks)} blocks, the state has {len(state.blocks)}.")
+        states = []
+        for i, block in enumerate(self.blocks):
+            x, after = block(x, None if state is None else state.blocks[i], mask)
+            states.append(after)
+        output, after = self.readout(self.output_dropout(x), None if state is None else state.readout, mask)
+        return output, NetworkState(tuple(states), after)
+
+    def neurons(self) -> Iterator[tuple[str, Neuron]]:
+        """Names and modules of all neuron layers."""
+        return ((name, m) for name, m in self.named_modules() if isinstance(m, Neuron))
+
+    def parameter_groups(self, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+        """Groups for an optimiser: ``params``, ``weight_decay`` and ``lr_scale``, the factor on the learning rate.
+
+        Weight decay acts on matrices alone; decays, thresholds, biases and gains have ranges
+        and meanings of their own and are left out.
+        """
+        rates = {
+            id(getattr(neuron, p.key)): p.rate for _, neuron in self.neurons() for p in neuron.parameters_declared.values()
+        }
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            in_neuron = id(parameter) in rates
+            decay = weight_decay if parameter.dim() > 1 and not in_neuron else 0.0
+            groups.setdefault((decay, rates.get(id(parameter), 1.0)), []).append(parameter)
+        return [{"params": p, "weight_decay": d, "lr_scale": s} for (d, s), p in groups.items()]

@@ -1,0 +1,143 @@
+"""Stacks of equal blocks, described by one small configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..core.config import config_kind
+from ..core.errors import ConfigError
+from ..layers import BatchNorm, Conv1d, Dense, Embedding, LayerNorm, Readout, ReadoutConfig, Recurrent, TimeTiedDropout
+from ..neurons import LIF, Neuron, NeuronConfig
+from .network import Block, Network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Base of all network descriptions."""
+
+    @property
+    def label(self) -> str:
+        """Short name for tables."""
+        return str(vars(type(self)).get("config_kind"))
+
+    def build(self, inputs: int, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
+        """The network for a task.
+
+        Args:
+            inputs: features per step, or the size of the vocabulary for tokens.
+            outputs: classes, or the size of the vocabulary.
+            generator: source of all initial values.
+            tokens: whether the input is ids ``[B, T]``.
+        """
+        raise TypeError(f"{type(self).__name__} defines no build.")
+
+
+ModelConfig.config_family = "model"  # type: ignore[attr-defined]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig:
+    """Token embedding: ``size`` of a vector, row ``dropout``, decoder ``tied`` to the table."""
+
+    size: int = 128
+    dropout: float = 0.0
+    tied: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvConfig:
+    """A 1-D convolution along the features of a step, as the synapse of every block."""
+
+    kernel: int = 5
+    stride: int = 2
+
+
+@config_kind("model", "stack")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StackConfig(ModelConfig):
+    """A feed-forward or recurrent stack.
+
+    Args:
+        hidden: neurons (or channels, with ``conv``) of each block.
+        neuron: description of the neurons, the same in all blocks; a class or an instance of
+            a neuron's ``Config``.
+        conv: a convolution instead of a dense synapse.
+        recurrent: one flag a block, or empty for none.
+        norm: normalisation of the currents: none, batch or layer.
+        dropout: tied over time, before each block but the first.
+        input_dropout: before the first block.
+        output_dropout: before the readout; ``None`` takes ``dropout``.
+        readout: how the answer is read.
+        embedding: for token tasks.
+
+    Example:
+        >>> network = StackConfig(hidden=(8,)).build(3, 2, torch.Generator().manual_seed(0))
+        >>> network(torch.rand(5, 4, 3))[0].shape
+        torch.Size([4, 2])
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    neuron: NeuronConfig = dataclasses.field(default_factory=LIF.Config)
+    conv: ConvConfig | None = None
+    recurrent: tuple[bool, ...] = ()
+    norm: Literal["none", "batch", "layer"] = "none"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    output_dropout: float | None = None
+    readout: ReadoutConfig = dataclasses.field(default_factory=ReadoutConfig)
+    embedding: EmbeddingConfig | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.neuron, type) and issubclass(self.neuron, Neuron):
+            object.__setattr__(self, "neuron", self.neuron.Config())
+        if not self.hidden or min(self.hidden) < 1:
+            raise ConfigError(f"A stack needs at least one block of at least one neuron, got hidden={self.hidden}.")
+        if self.recurrent and len(self.recurrent) != len(self.hidden):
+            raise ConfigError(
+                f"recurrent has {len(self.recurrent)} flags for {len(self.hidden)} blocks.",
+                "give one flag a block, for instance --model.recurrent True False",
+            )
+        if self.conv is not None and any(self.recurrent):
+            raise ConfigError("A recurrent block needs a dense synapse; leave out conv or recurrent.")
+        if self.norm not in ("none", "batch", "layer"):
+            raise ConfigError(f"norm is none, batch or layer; got {self.norm!r}.")
+
+    @property
+    def label(self) -> str:
+        """The neuron's name, with ``-rec`` where a block is recurrent."""
+        return self.neuron.label + ("-rec" if any(self.recurrent) else "")
+
+    def build(self, inputs: int, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
+        embedding = self._embedding(inputs, generator) if tokens else None
+        width = embedding.weight.shape[1] if embedding is not None else inputs
+        last = width
+        blocks = []
+        for i, size in enumerate(self.hidden):
+            synapse, last = self._synapse(i, last, size, generator)
+            norm = {"none": None, "batch": BatchNorm, "layer": LayerNorm}[self.norm]
+            neuron: Any = self.neuron.build(size, generator)
+            if self.recurrent and self.recurrent[i]:
+                neuron = Recurrent(neuron, generator=generator)
+            rate = self.dropout if i else self.input_dropout
+            blocks.append(Block(TimeTiedDropout(rate), synapse, norm(size) if norm else None, neuron))
+        tied = embedding.weight if embedding is not None and self.embedding and self.embedding.tied else None
+        readout = Readout(last, outputs, self.readout, tied=tied, generator=generator)
+        dropout = TimeTiedDropout(self.dropout if self.output_dropout is None else self.output_dropout)
+        expected = None if embedding is not None else inputs
+        return Network(blocks, readout, embedding=embedding, output_dropout=dropout, inputs=expected)
+
+    def _embedding(self, vocabulary: int, generator: torch.Generator) -> Embedding:
+        config = self.embedding or EmbeddingConfig()
+        return Embedding(vocabulary, config.size, dropout=config.dropout, generator=generator)
+
+    def _synapse(self, index: int, last: int, size: int, generator: torch.Generator) -> tuple[nn.Module, int]:
+        """The synapse into block ``index`` and the number of values that the block puts out a step."""
+        if self.conv is None:
+            return Dense(last, size, generator=generator), size
+        channels = 1 if index == 0 else self.hidden[index - 1]
+        conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=self.conv.stride, generator=generator)
+        return conv, size * conv.length(last // channels)

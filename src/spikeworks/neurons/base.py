@@ -1,0 +1,400 @@
+"""The neuron contract: one time step is the whole definition.
+
+A subclass names its states, declares its parameters and writes ``step``. Running it over time,
+fused kernels with gradients, streaming, operation counts and configuration are derived here.
+Legend of shapes: T time, B batch, N neurons or channels, K inner axis (compartments, taps).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..core.config import config_kind
+from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
+from ..core.operations import Operations
+from ..core.registry import Registry
+from ..core.state import State, check_time_first, state_type
+from ..kernels import Decision, FusedStep, Graph, TracedStep, decide, trace_step
+from .parameters import Parameter
+from .surrogate import Surrogate, spike
+
+Coefficient = Tensor | tuple[Tensor, ...]
+N = TypeVar("N", bound="type[Neuron]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """A choice of a neuron class that is no number to be trained: reset rule, form, size."""
+
+    default: Any
+    doc: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NeuronConfig:
+    """Description of a neuron; each class derives its own as ``MyNeuron.Config``.
+
+    Attributes:
+        trainable: names of the parameters that training changes.
+        per_channel: names of parameters that get one value a channel although the class
+            declares one a layer.
+    """
+
+    neuron: ClassVar[type[Neuron]]
+
+    trainable: tuple[str, ...] = ()
+    per_channel: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        declared = self.neuron.parameters_declared
+        for name in (*self.trainable, *self.per_channel):
+            if name not in declared:
+                raise UnknownName(f"parameter of {self.neuron.__name__}", name, declared)
+
+    @property
+    def label(self) -> str:
+        """The registered name, or the class name."""
+        return str(vars(type(self)).get("config_kind"))
+
+    def build(self, size: int, generator: torch.Generator | None = None) -> Neuron:
+        """A neuron layer of ``size`` channels."""
+        return self.neuron(size, self, generator=generator)
+
+
+NeuronConfig.config_family = "neuron"  # type: ignore[attr-defined]
+
+NEURONS: Registry[type[Neuron]] = Registry(
+    "neuron", hint="'spikeworks list neurons' shows all; a file with your own is loaded by --plugin FILE"
+)
+
+
+def register_neuron(name: str) -> Callable[[N], N]:
+    """Class decorator: file a neuron under ``name`` for configurations and the command line."""
+
+    def add(cls: N) -> N:
+        NEURONS.register(name)(cls)
+        config_kind("neuron", name)(cls.Config)
+        return cls
+
+    return add
+
+
+def config_for(name: str, **values: Any) -> NeuronConfig:
+    """The configuration of a registered neuron.
+
+    Raises:
+        UnknownName: no such neuron, or no such field.
+    """
+    config = NEURONS.get(name).Config
+    known = [f.name for f in dataclasses.fields(config)]
+    for key in values:
+        if key not in known:
+            raise UnknownName(f"option of neuron '{name}'", key, known)
+    return config(**values)
+
+
+class Neuron(nn.Module):
+    """Base of all neurons.
+
+    Args:
+        size: number of neurons, or of channels where the input is ``[T, B, size, ...]``.
+        config: a full description; alternatively its fields as keywords.
+        generator: source of random initial values.
+
+    Example:
+        >>> class Half(Neuron):
+        ...     states = ("voltage",)
+        ...     threshold = Parameter(1.0, trainable=False)
+        ...     def step(self, x, voltage, *, threshold):
+        ...         charged = 0.5 * voltage + x
+        ...         spike = self.fire(charged - threshold)
+        ...         return spike, charged - threshold * spike
+        >>> spikes, state = Half(1)(torch.full((4, 1, 1), 0.6))
+        >>> spikes.flatten().tolist()
+        [0.0, 0.0, 1.0, 0.0]
+    """
+
+    states: Sequence[str] = ()
+    """Names of the states, in the order in which ``step`` takes and returns them."""
+    surrogate: Any = Option(Surrogate(), "derivative of the spike in backward")
+
+    Config: ClassVar[type[NeuronConfig]] = NeuronConfig
+    parameters_declared: ClassVar[dict[str, Parameter]] = {}
+    options_declared: ClassVar[dict[str, Option]] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        members = {name: value for c in reversed(cls.__mro__) for name, value in vars(c).items()}
+        cls.parameters_declared = {n: v for n, v in members.items() if isinstance(v, Parameter)}
+        cls.options_declared = {n: v for n, v in members.items() if isinstance(v, Option)}
+        cls.Config = _derive_config(cls)
+
+    def __init__(
+        self, size: int, config: NeuronConfig | None = None, *, generator: torch.Generator | None = None, **values: Any
+    ) -> None:
+        super().__init__()
+        if size < 1:
+            raise ConfigError(f"{type(self).__name__} needs at least one neuron, got size {size}.")
+        known = [f.name for f in dataclasses.fields(self.Config)]
+        for key in values:
+            if key not in known:
+                raise UnknownName(f"option of {type(self).__name__}", key, known)
+        self.size = size
+        self.config: Any = self.Config(**values) if config is None else dataclasses.replace(config, **values)
+        for name in self.options_declared:
+            object.__setattr__(self, name, getattr(self.config, name))
+        self.prepare()
+        for parameter in self.parameters_declared.values():
+            parameter.create(self, generator)
+        self._traced: dict[torch.dtype, TracedStep | str] = {}
+        self._fused: dict[torch.dtype, FusedStep] = {}
+
+    # -- what a subclass writes ------------------------------------------------------------
+
+    def step(self, x: Tensor, *states: Tensor, **coefficients: Any) -> Sequence[Tensor]:
+        """One time step: ``(x, *states, **coefficients) -> (output, *next states)``.
+
+        Elementwise arithmetic only; every tensor broadcasts to the shape of ``x``.
+        """
+        raise TypeError(f"{type(self).__name__} defines no step.")
+
+    def prepare(self) -> None:
+        """Set what depends on the configuration, such as ``self.states``; called before parameters exist."""
+
+    def coefficients(self, **values: Any) -> dict[str, Coefficient]:
+        """What ``step`` receives, computed once a call from the parameters; default: the parameters."""
+        return values
+
+    parallel: Callable[..., tuple[Tensor, Sequence[Tensor]]] | None = None
+    """Optional form over all steps at once: ``(x, *states, **coefficients) -> (y, states)``."""
+
+    def fire(self, distance: Tensor) -> Tensor:
+        """A spike where ``distance >= 0``, with the surrogate's derivative."""
+        return spike(distance, self.surrogate)
+
+    # -- running ---------------------------------------------------------------------------
+
+    def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Run over time.
+
+        Args:
+            x: input current ``[T, B, size, ...]``, floating point.
+            state: the state returned by an earlier call; ``None`` is rest.
+
+        Returns:
+            Output of the shape of ``x``, and the state after the last step.
+
+        Raises:
+            ShapeError: wrong shape or dtype of ``x`` or of a state.
+        """
+        check_time_first(x, self.size, type(self).__name__)
+        states = self._states(state, x)
+        decision = self.decide(x)
+        compute = x if x.dtype == torch.float64 else x.float()  # half-precision states would flip spikes
+        coefficients = self._broadcast(compute)
+        run = {"loop": self._loop, "c": self._fused_run, "parallel": self._parallel_run}[decision.backend]
+        y, states = run(compute, states, coefficients)
+        return y.to(x.dtype), self.state_class(*states)
+
+    def advance(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """One step of streaming: ``x [B, size, ...]`` in, output of the same shape and the state out."""
+        y, state = self.forward(x.unsqueeze(0), state)
+        return y[0], state
+
+    def rest(self, x: Tensor) -> State:
+        """The state before the first step, for an input ``[T, B, size, ...]``."""
+        return self.state_class(*(torch.zeros_like(x[0]) for _ in self.states))
+
+    @property
+    def state_class(self) -> type:
+        """The named tuple of this neuron's states."""
+        return state_type(f"{type(self).__name__}State", tuple(self.states))
+
+    def decide(self, x: Tensor) -> Decision:
+        """The backend that a call with ``x`` takes, and why."""
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        traced = self._trace(dtype)
+        obstacle = traced if isinstance(traced, str) else None
+        return decide(x.device, dtype, obstacle, self.parallel is not None)
+
+    def backend_report(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, str]:
+        """Backend and reason for inputs of a device and dtype."""
+        decision = self.decide(torch.empty(0, device=device, dtype=dtype))
+        return decision.backend, decision.reason
+
+    def graph(self, dtype: torch.dtype = torch.float32) -> Graph:
+        """The traced step; raises TraceError where there is none."""
+        traced = self._trace(dtype)
+        if isinstance(traced, str):
+            raise TraceError(traced)
+        return traced.forward
+
+    def source(self, dtype: torch.dtype = torch.float32) -> str:
+        """The C text of the kernels, with gradients for all trainable parameters."""
+        self.graph(dtype)
+        count = len(list(_flatten(self.coefficients(**self.values()))))
+        return self._kernel(dtype).source(tuple(range(count)))
+
+    def operations(self, x: Tensor, y: Tensor) -> Operations:
+        """Counted from the traced step, for every neuron, step and sequence of ``x``."""
+        moved = {"state_reads": len(self.states), "state_writes": len(self.states)}
+        traced = self._trace(torch.float32)
+        if isinstance(traced, str):  # unknown, and said so: the sum becomes nan
+            return Operations(macs=math.nan, acs=math.nan, specials=math.nan).scaled(x.numel())
+        return (traced.forward.operations() + Operations(**moved)).scaled(x.numel())
+
+    # -- derivation ------------------------------------------------------------------------
+
+    def values(self) -> dict[str, Coefficient]:
+        """All parameters in their ranges; an inner axis becomes a tuple."""
+        found: dict[str, Coefficient] = {}
+        for name, parameter in self.parameters_declared.items():
+            value = parameter.value(self)
+            found[name] = value.unbind(-1) if parameter.inner is not None else value
+        return found
+
+    def _states(self, state: State, x: Tensor) -> list[Tensor | None]:
+        if state is None:
+            return [None] * len(self.states)
+        if len(state) != len(self.states):
+            raise ShapeError(f"{type(self).__name__} has the states {tuple(self.states)}, got {len(state)} tensors.")
+        for name, s in zip(self.states, state, strict=True):
+            if s.shape != x.shape[1:]:
+                raise ShapeError(
+                    f"{type(self).__name__} state '{name}' expected shape {list(x.shape[1:])}, got {list(s.shape)}.",
+                    "a state belongs to one batch; pass None to start from rest",
+                )
+        return list(state)
+
+    def _broadcast(self, x: Tensor) -> dict[str, Coefficient]:
+        """Coefficients whose channel axis lines up with axis 1 of ``x[t]``."""
+        tail = (1,) * (x.dim() - 3)
+
+        def fit(c: Tensor) -> Tensor:
+            c = c.to(x.dtype)
+            return c.reshape(*c.shape, *tail) if c.dim() == 1 else c
+
+        named = self.coefficients(**self.values())
+        return {k: tuple(map(fit, c)) if isinstance(c, tuple) else fit(c) for k, c in named.items()}
+
+    def _loop(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+        """The reference: the step in a Python loop."""
+        now = [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
+        outputs = []
+        for x_t in x.unbind(0):
+            y, *now = self.step(x_t, *now, **coefficients)
+            outputs.append(y)
+        return torch.stack(outputs), now
+
+    def _parallel_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+        now = [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
+        assert self.parallel is not None  # the decision was made on it
+        return self.parallel(x, *now, **coefficients)
+
+    def _fused_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+        steps, rows = x.shape[0], x.shape[1:]
+        flat = [
+            c if c.dim() == 0 else c.expand(rows).reshape(-1)  # the sum over the batch is autograd's
+            for c in _flatten(coefficients)
+        ]
+        held = [None if s is None else s.to(x.dtype).reshape(-1) for s in states]
+        y, end = self._kernel(x.dtype)(x.reshape(steps, -1).contiguous(), held, flat)
+        return y.reshape(x.shape), [e.reshape(rows) for e in end]
+
+    def _kernel(self, dtype: torch.dtype) -> FusedStep:
+        if dtype not in self._fused:
+            traced = self._trace(dtype)
+            assert isinstance(traced, TracedStep)
+            self._fused[dtype] = FusedStep(traced, dtype)
+        return self._fused[dtype]
+
+    def _trace(self, dtype: torch.dtype) -> TracedStep | str:
+        """The traced step, or why there is none; kept for the life of the module."""
+        if dtype not in self._traced:
+            with torch.no_grad():
+                shape = self.coefficients(**self.values())
+            flat = list(_flatten(shape))
+
+            def step(x: Tensor, *rest: Tensor) -> Sequence[Tensor]:
+                states, values = rest[: len(self.states)], iter(rest[len(self.states) :])
+                return self.step(x, *states, **_unflatten(shape, values))
+
+            try:
+                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype)
+            except TraceError as error:
+                self._traced[dtype] = str(error)
+        return self._traced[dtype]
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = dict(self.__dict__)
+        kept["_traced"], kept["_fused"] = {}, {}
+        return kept
+
+    def extra_repr(self) -> str:
+        shown = [f"{f.name}={getattr(self.config, f.name)!r}" for f in dataclasses.fields(self.config)]
+        return ", ".join([str(self.size), *shown])
+
+
+def _flatten(coefficients: dict[str, Coefficient]) -> Iterator[Tensor]:
+    for value in coefficients.values():
+        if isinstance(value, tuple):
+            yield from value
+        else:
+            yield value
+
+
+def _unflatten(shape: dict[str, Coefficient], values: Iterator[Tensor]) -> dict[str, Coefficient]:
+    return {
+        name: tuple(next(values) for _ in value) if isinstance(value, tuple) else next(values)
+        for name, value in shape.items()
+    }
+
+
+def _derive_config(cls: type[Neuron]) -> type[NeuronConfig]:
+    """The frozen dataclass that describes neurons of ``cls``: its parameters and options."""
+    fields: list[Any] = [
+        (n, float | None if p.default is None else float, dataclasses.field(default=p.default))
+        for n, p in cls.parameters_declared.items()
+    ]
+    hints = {n: _option_type(cls, n, o) for n, o in cls.options_declared.items()}
+    fields += [(n, hints[n], dataclasses.field(default=o.default)) for n, o in cls.options_declared.items()]
+    trained = tuple(n for n, p in cls.parameters_declared.items() if p.trainable)
+    fields.append(("trainable", tuple[str, ...], dataclasses.field(default=trained)))
+    if not cls.__module__.startswith("spikeworks."):  # an edited definition is another neuron
+        fields.append(("definition", str, dataclasses.field(default=_fingerprint(cls))))
+    made = dataclasses.make_dataclass(
+        f"{cls.__name__}Config",
+        fields,
+        bases=(NeuronConfig,),
+        frozen=True,
+        kw_only=True,
+        namespace={"neuron": cls, "__doc__": f"Description of :class:`{cls.__name__}`.", "__module__": cls.__module__},
+    )
+    return config_kind("neuron", cls.__name__)(made)
+
+
+def _option_type(cls: type[Neuron], name: str, option: Option) -> Any:
+    """The annotation of the option, else the type of its default."""
+    for c in cls.__mro__:
+        annotation = vars(c).get("option_types", {}).get(name)
+        if annotation is not None:
+            return annotation
+    return type(option.default)
+
+
+def _fingerprint(cls: type[Neuron]) -> str:
+    """Changes when the class is edited; the source where it can be read, else the byte code."""
+    try:
+        text = inspect.getsource(cls)
+    except (OSError, TypeError):
+        codes = [(n, f.__code__) for n, f in vars(cls).items() if inspect.isfunction(f)]
+        text = repr([(n, c.co_code, c.co_names, [k for k in c.co_consts if isinstance(k, float | int)]) for n, c in codes])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,144 @@
+"""Parameters of neurons: declared in one line with range, unit and scope.
+
+A trainable parameter is stored unconstrained and mapped into its range; a fixed one is stored
+as it is. Reading ``neuron.decay`` always gives the value in its range.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from .base import Neuron
+
+Scope = Literal["layer", "channel"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraint:
+    """A range and the map into it from all real numbers.
+
+    Attributes:
+        name: how messages and documentation call the range.
+        forward: unconstrained to value; inverse: value to unconstrained.
+        low, high: bounds of admissible initial values; ``closed`` says whether they belong.
+    """
+
+    name: str
+    forward: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+    low: float = -math.inf
+    high: float = math.inf
+    closed: bool = False
+
+    def check(self, value: Tensor, what: str) -> None:
+        """Raise ConfigError unless every element lies in the range."""
+        inside = (value >= self.low) & (value <= self.high) if self.closed else (value > self.low) & (value < self.high)
+        if not bool((inside & value.isfinite()).all()):
+            worst = value[~(inside & value.isfinite())].flatten()[0].item()
+            raise ConfigError(f"{what} must lie in {self.name}, got {worst:g}.")
+
+
+real = Constraint("the real numbers", lambda w: w, lambda v: v)
+positive = Constraint("(0, inf)", torch.exp, torch.log, low=0.0)
+unit_interval = Constraint("(0, 1)", torch.sigmoid, torch.logit, low=0.0, high=1.0)
+negative_unit_interval = Constraint(
+    "(-1, 0)", lambda w: -torch.sigmoid(w), lambda v: torch.logit(-v), low=-1.0, high=0.0
+)
+
+
+def clamped(low: float, high: float) -> Constraint:
+    """Values cut to ``[low, high]`` at use; the gradient is zero outside (sparch's bounds)."""
+    return Constraint(f"[{low:g}, {high:g}]", lambda w: w.clamp(low, high), lambda v: v, low, high, closed=True)
+
+
+Initializer = Callable[["Neuron", tuple[int, ...], torch.Generator | None], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter of a neuron class.
+
+    Args:
+        default: initial value, within the constraint; ``None`` where ``initial`` makes it.
+        constraint: the admissible range.
+        trainable: whether training changes it, unless a configuration says otherwise.
+        per: ``"layer"`` for one number, ``"channel"`` for one a neuron or channel.
+        inner: attribute of the neuron that holds the length of an inner axis (compartments,
+            taps); the step then receives a tuple of that many tensors.
+        initial: draws initial values, ``(neuron, shape, generator) -> Tensor``.
+        doc: meaning and unit.
+        rate: factor on the learning rate of this parameter.
+    """
+
+    default: float | None
+    constraint: Constraint = real
+    trainable: bool = True
+    per: Scope = "layer"
+    inner: str | None = None
+    initial: Initializer | None = None
+    doc: str = ""
+    rate: float = 1.0
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    def __get__(self, neuron: Neuron | None, owner: type | None = None) -> Any:
+        if neuron is None:
+            return self
+        return self.value(neuron)
+
+    def __set__(self, neuron: Neuron, value: object) -> None:
+        raise AttributeError(f"'{self._name}' is set through the configuration of the neuron, or by its stored tensor.")
+
+    @property
+    def _name(self) -> str:
+        return getattr(self, "name", "parameter")
+
+    @property
+    def key(self) -> str:
+        """Name of the stored tensor in the module's state dict."""
+        return f"stored_{self._name}"
+
+    def value(self, neuron: Neuron) -> Tensor:
+        """The value in its range: shape ``[]`` or ``[channels]``, with the inner axis last."""
+        stored = getattr(neuron, self.key)
+        return self.constraint.forward(stored) if isinstance(stored, torch.nn.Parameter) else stored
+
+    def create(self, neuron: Neuron, generator: torch.Generator | None) -> None:
+        """Make the stored tensor of a new neuron, as its configuration says."""
+        config = neuron.config
+        per_channel = self._name in config.per_channel or self.per == "channel"
+        shape = (neuron.size,) if per_channel else ()
+        if self.inner is not None:
+            shape = (*shape, int(getattr(config, self.inner)))
+        given = getattr(config, self._name)
+        if given is not None:
+            value = torch.full(shape, float(given), dtype=torch.float64)
+        elif self.initial is not None:
+            value = self.initial(neuron, shape, generator).to(torch.float64)
+        else:
+            raise ConfigError(f"{type(neuron).__name__}.{self._name} has neither a value nor an initial rule.")
+        self.constraint.check(value, f"{type(neuron).__name__}.{self._name}")
+        if self._name in config.trainable:
+            stored = self.constraint.inverse(value).to(torch.get_default_dtype())
+            neuron.register_parameter(self.key, torch.nn.Parameter(stored))
+        else:
+            neuron.register_buffer(self.key, value.to(torch.get_default_dtype()))
+
+
+def uniform(low: float, high: float) -> Initializer:
+    """Initial values drawn uniformly from ``[low, high]``."""
+
+    def draw(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    return draw

@@ -1,0 +1,169 @@
+"""PMSN: linear oscillating compartments before an integrator with modulo reset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError
+from .base import Coefficient, Neuron, Option, register_neuron
+from .parameters import Parameter, positive, real
+from .scan import complex_powers, modulo_scan
+
+
+def coupling_matrix(compartments: int, coupling: float = 5.0) -> Tensor:
+    """The tridiagonal start matrix ``-I/2 + K`` with ``K[i,i+1] = coupling (i+1) = -K[i+1,i]``, float64."""
+    steps = coupling * torch.arange(1, compartments, dtype=torch.float64)
+    return torch.diag(steps, 1) - torch.diag(steps, -1) - 0.5 * torch.eye(compartments, dtype=torch.float64)
+
+
+def eigenbasis(compartments: int, coupling: float = 5.0) -> tuple[Tensor, Tensor]:
+    """Eigenvalues ``[N]`` (complex128) and the unitary eigenvector matrix of :func:`coupling_matrix`."""
+    skew = coupling_matrix(compartments, coupling) + 0.5 * torch.eye(compartments, dtype=torch.float64)
+    frequencies, vectors = torch.linalg.eigh(-1j * skew.to(torch.complex128))
+    return -0.5 + 1j * frequencies, vectors
+
+
+def _from_basis(pick: str) -> Any:
+    def draw(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+        values, vectors = eigenbasis(shape[-1])
+        entry = vectors.conj().sum(0) if pick.startswith("input") else vectors[-1]
+        row = {"frequency": values.imag}.get(pick, entry.imag if pick.endswith("imag") else entry.real)
+        return row.expand(shape).clone()
+
+    return draw
+
+
+def _log_uniform(low: float, high: float) -> Any:
+    def draw(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+        u = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return torch.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+
+    return draw
+
+
+def _normal(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@register_neuron("pmsn")
+class PMSN(Neuron):
+    """Parallel multi-compartment spiking neuron.
+
+    N linear compartments, diagonal after a change of basis, discretised by zero-order hold:
+    ``z <- exp(L * dt) z + B x`` (complex), ``h = Re(sum C z) + D x``. The output compartment
+    integrates ``ReLU(h)`` and a spike takes all whole thresholds away:
+    ``v = r + ReLU(h)``, ``s = [v >= threshold]``, ``r = v mod threshold``. The remainder r is a
+    constant in backward, so credit flows through the linear compartments alone.
+
+    The state keeps z divided by ``(exp(L dt) - 1) / L * B'``, which is folded into the read-out
+    coefficient: the same h for fewer multiplications. :meth:`parallel` evaluates all steps at
+    once, reset included.
+
+    Args (as configuration):
+        compartments: N, the number of hidden compartments (4 in the paper).
+
+    Source: arXiv 2408.14917; initial values of the authors' program.
+    """
+
+    step_size = Parameter(
+        None, positive, per="channel", initial=_log_uniform(1e-3, 1e-1), doc="dt, time per step", rate=0.1
+    )
+    damping = Parameter(0.5, positive, per="channel", inner="compartments", doc="-Re L, 1 / time", rate=0.1)
+    frequency = Parameter(
+        None, real, per="channel", inner="compartments", initial=_from_basis("frequency"), doc="Im L, rad / time"
+    )
+    input_real = Parameter(
+        None, real, per="channel", inner="compartments", initial=_from_basis("input_real"), doc="Re B'"
+    )
+    input_imag = Parameter(
+        None, real, per="channel", inner="compartments", initial=_from_basis("input_imag"), doc="Im B'"
+    )
+    output_real = Parameter(
+        None, real, per="channel", inner="compartments", initial=_from_basis("output_real"), doc="Re C"
+    )
+    output_imag = Parameter(
+        None, real, per="channel", inner="compartments", initial=_from_basis("output_imag"), doc="Im C"
+    )
+    feedthrough = Parameter(None, real, per="channel", initial=_normal, doc="D, input straight to the output")
+    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    compartments = Option(4, "number of hidden compartments")
+
+    def prepare(self) -> None:
+        if self.compartments < 1:
+            raise ConfigError(f"PMSN needs at least one hidden compartment, got {self.compartments}.")
+        modes = [f"{part}{k}" for k in range(self.compartments) for part in ("real", "imag")]
+        self.states = (*modes, "remainder")
+
+    def coefficients(self, **values: Any) -> dict[str, Coefficient]:
+        stacked = {k: torch.stack(v, -1) if isinstance(v, tuple) else v for k, v in values.items()}
+        rate = torch.complex(-stacked["damping"], stacked["frequency"])
+        decay = torch.exp(rate * stacked["step_size"].unsqueeze(-1))
+        inputs = torch.complex(stacked["input_real"], stacked["input_imag"])
+        outputs = torch.complex(stacked["output_real"], stacked["output_imag"])
+        readout = outputs * inputs * (decay - 1.0) / rate
+        return {
+            "decay_real": decay.real.unbind(-1),
+            "decay_imag": decay.imag.unbind(-1),
+            "read_real": readout.real.unbind(-1),
+            "read_imag": readout.imag.unbind(-1),
+            "feedthrough": stacked["feedthrough"],
+            "threshold": stacked["threshold"],
+        }
+
+    def step(
+        self,
+        x: Tensor,
+        *states: Tensor,
+        decay_real: Sequence[Tensor],
+        decay_imag: Sequence[Tensor],
+        read_real: Sequence[Tensor],
+        read_imag: Sequence[Tensor],
+        feedthrough: Tensor,
+        threshold: Tensor,
+    ) -> Sequence[Tensor]:
+        *modes, remainder = states
+        current, moved = feedthrough * x, []
+        for k in range(self.compartments):
+            re, im = modes[2 * k], modes[2 * k + 1]
+            re, im = decay_real[k] * re - decay_imag[k] * im + x, decay_real[k] * im + decay_imag[k] * re
+            current = current + (read_real[k] * re - read_imag[k] * im)
+            moved += [re, im]
+        potential = remainder + torch.relu(current)
+        fired = self.fire(potential - threshold)
+        rest = (potential - torch.floor(potential / threshold) * threshold).detach()
+        return fired, *moved, rest
+
+    def parallel(  # type: ignore[override]
+        self,
+        x: Tensor,
+        *states: Tensor,
+        decay_real: Sequence[Tensor],
+        decay_imag: Sequence[Tensor],
+        read_real: Sequence[Tensor],
+        read_imag: Sequence[Tensor],
+        feedthrough: Tensor,
+        threshold: Tensor,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """All steps at once: a Fourier convolution for h, then a scan of the modulo reset."""
+        *modes, remainder = states
+        steps = x.shape[0]
+        current, moved = feedthrough * x, []
+        spectrum = torch.fft.rfft(x, n=2 * steps, dim=0)
+        for k in range(self.compartments):
+            powers = complex_powers(torch.complex(decay_real[k], decay_imag[k]), steps + 1)
+            read = torch.complex(read_real[k], read_imag[k])
+            kernel = (read * powers[:steps]).real.unsqueeze(1)
+            start = torch.complex(modes[2 * k], modes[2 * k + 1])
+            current = current + torch.fft.irfft(
+                spectrum * torch.fft.rfft(kernel, n=2 * steps, dim=0), n=2 * steps, dim=0
+            )[:steps]
+            current = current + (read * powers[1:].unsqueeze(1) * start).real
+            end = powers[steps] * start + (powers[:steps].flip(0).unsqueeze(1) * x).sum(0)
+            moved += [end.real, end.imag]
+        potential, rest = modulo_scan(torch.relu(current), remainder, threshold)
+        return self.fire(potential - threshold), [*moved, rest]

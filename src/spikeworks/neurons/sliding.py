@@ -1,0 +1,63 @@
+"""Sliding PSN: a threshold on a causal filter of the input, without reset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..core.errors import ConfigError
+from .base import Neuron, Option, register_neuron
+from .parameters import Parameter, positive, real
+
+
+def _halving(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    powers = 0.5 ** torch.arange(shape[-1], dtype=torch.float64)
+    return powers.expand(shape).clone()
+
+
+@register_neuron("sliding-psn")
+class SlidingPSN(Neuron):
+    """Sliding parallel spiking neuron: ``h[t] = sum_i taps[i] x[t-i]``, fire where ``h >= threshold``.
+
+    No reset; the memory is the last ``taps - 1`` inputs, kept as states ``past1, past2, ...``.
+    Taps start at 1, 1/2, 1/4, ...; with taps ``decay ** i`` it is LIF without reset, cut off.
+
+    Args (as configuration):
+        window: number of taps k, this step included.
+
+    Source: arXiv 2304.12760.
+    """
+
+    taps = Parameter(None, real, inner="window", initial=_halving, doc="weight of the input i steps ago")
+    threshold = Parameter(1.0, positive, doc="firing threshold (the bias of the source with its sign changed)")
+    window = Option(16, "number of taps")
+
+    def prepare(self) -> None:
+        if self.window < 1:
+            raise ConfigError(f"The sliding PSN needs at least one tap, got window={self.window}.")
+        self.states = tuple(f"past{i}" for i in range(1, self.window))
+
+    def step(self, x: Tensor, *past: Tensor, taps: Sequence[Tensor], threshold: Tensor) -> Sequence[Tensor]:
+        filtered = taps[0] * x
+        for tap, earlier in zip(taps[1:], past, strict=True):
+            filtered = filtered + tap * earlier
+        fired = self.fire(filtered - threshold)
+        return (fired, x, *past[:-1]) if past else (fired,)
+
+    def parallel(  # type: ignore[override]
+        self, x: Tensor, *past: Tensor, taps: Sequence[Tensor], threshold: Tensor
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """All steps at once, as a sum of shifted inputs or a convolution over time."""
+        padded = torch.cat([torch.stack(past[::-1]), x]) if past else x
+        steps, window = x.shape[0], self.window
+        if taps[0].dim() == 0:
+            rows = padded.reshape(padded.shape[0], -1).t().unsqueeze(1)
+            filtered = functional.conv1d(rows, torch.stack(list(taps)).flip(0).reshape(1, 1, -1))
+            filtered = filtered.squeeze(1).t().reshape(x.shape)
+        else:
+            filtered = sum(taps[i] * padded[window - 1 - i : window - 1 - i + steps] for i in range(window))
+        ends = [padded[-i] for i in range(1, window)]
+        return self.fire(filtered - threshold), ends
