@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from torch import Tensor
 
 
@@ -42,3 +44,15 @@ class Countable(Protocol):
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """Operations of one call that read ``x`` and returned ``y``, both ``[T, B, ...]``."""
         ...
+
+
+LARGEST_SPIKE = 15
+"""Whole numbers up to 4 bits are graded spikes; a larger one makes the signal real-valued."""
+
+
+def is_spikes(x: Tensor) -> bool:
+    """True where all values are whole numbers of magnitude :data:`LARGEST_SPIKE` or less."""
+    if x.dtype == torch.bool:
+        return True
+    small = x.abs() <= LARGEST_SPIKE
+    return bool((small & (x == x.round())).all()) if x.is_floating_point() else bool(small.all())

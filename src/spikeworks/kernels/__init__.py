@@ -1,8 +1,9 @@
 """From one step to fused code: trace, simplify, emit, build, run. Knows graphs, no neuron by name."""
 
+from .feedback import run_with_feedback
 from .graph import Graph
 from .policy import Decision, decide, requested, use
 from .run import FusedStep
 from .trace import TracedStep, trace_step
 
-__all__ = ["Decision", "FusedStep", "Graph", "TracedStep", "decide", "requested", "trace_step", "use"]
+__all__ = ["Decision", "FusedStep", "Graph", "TracedStep", "decide", "requested", "run_with_feedback", "trace_step", "use"]

@@ -198,7 +198,7 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
         transition = self.step.forward.keep(tuple(1 + k for k in states))
         outputs = (0, *(1 + k for k in states), *(1 + self.step.states + k for k in wanted))
         gradient = self.step.backward.keep(outputs)
-        slots = f"scratch + (size_t)(t - start) * STATES * ROW"
+        slots = "scratch + (size_t)(t - start) * STATES * ROW"
         loads = {"x": "xt[i]", **self.parameter_loads(transition)}
         again = self.body(
             transition,
@@ -212,15 +212,16 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
         stores = ["gxt[i] = {value};", *(f"adjoint[{k}][i] = {{value}};" for k in states)]
         stores += [f"total[{slot}][i] += {{value}};" for slot in range(len(wanted))]
         pull = self.body(gradient, loads, stores, " " * 20)
-        copy_out = "\n        ".join(
-            f"memcpy(gp[{slot}] + j, total[{slot}], n * sizeof(real));" for slot in range(len(wanted))
-        )
+        slots_wanted = range(len(wanted))
+        copy_in = " ".join(f"memcpy(total[{k}], gp[{k}] + j, n * sizeof(real));" for k in slots_wanted)
+        copy_out = " ".join(f"memcpy(gp[{k}] + j, total[{k}], n * sizeof(real));" for k in slots_wanted)
         return f"""
 /* gy: [T, M], or NULL for zero. gend[k]: [M] or NULL for zero. Writes gx: [T, M],
-   grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter. Returns 1 where memory is short. */
+   grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which it adds where
+   accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is short. */
 int backward(int64_t M, int64_t T, const real *x, const real *const *p, const int32_t *vector,
              const real *borders, const real *gy, const real *const *gend, real *gx, real *const *grest,
-             real *const *gp, int64_t first, int64_t last) {{
+             real *const *gp, int32_t accumulate, int64_t first, int64_t last) {{
     real *scratch = malloc((size_t)(CHUNK + 1) * (STATES + 1) * ROW * sizeof(real));
     real adjoint[STATES + 1][ROW];
     real total[{len(wanted)} + 1][ROW];
@@ -230,6 +231,9 @@ int backward(int64_t M, int64_t T, const real *x, const real *const *p, const in
         const int64_t n = last - j < BLOCK ? last - j : BLOCK;
         {self.fill_parameters(p)}
         memset(total, 0, sizeof total);
+        if (accumulate) {{
+            {copy_in}
+        }}
         for (int k = 0; k < STATES; ++k) {{
             if (gend[k]) memcpy(adjoint[k], gend[k] + j, n * sizeof(real));
             else memset(adjoint[k], 0, sizeof adjoint[k]);

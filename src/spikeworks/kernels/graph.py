@@ -83,8 +83,30 @@ class Graph:
         return isinstance(value, bool)
 
     def counts(self) -> Counter[str]:
-        """How many primitives of each cost class one evaluation takes: mul, add, compare, special, free."""
-        return Counter(PRIMITIVES[node.op].cost for node in self.nodes)
+        """How many primitives of each cost class one evaluation takes: mul, add, compare, special, free.
+
+        A product with a spike selects rather than multiplies and is free; the addition of
+        the selected value counts.
+        """
+        binary = self._binary()
+
+        def cost(node: Node) -> str:
+            selects = node.op == "mul" and any(a in binary for a in node.args)
+            return "free" if selects else PRIMITIVES[node.op].cost
+
+        return Counter(map(cost, self.nodes))
+
+    def _binary(self) -> set[Operand]:
+        """Values that are 0 or 1: truth values as numbers, and inputs that hold one of the step before.
+
+        The outputs of a traced step are its result followed by the next states, its inputs
+        ``x``, the states and the parameters; state ``k`` is fed by output ``k`` in that order.
+        """
+        n = len(self.inputs)
+        found: set[Operand] = {Ref(n + k) for k, node in enumerate(self.nodes) if node.op == "cast"}
+        states = [i for i, name in enumerate(self.inputs) if name.startswith("s")]
+        fed = zip(states, self.outputs[1:], strict=False)
+        return found | {Ref(i) for i, output in fed if output in found}
 
     def operations(self) -> Operations:
         """The counts as arithmetic: a multiplication takes one addition with it as a MAC."""

@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from ..core.errors import KernelError
 from . import build
-from .pages import keep_pages
 from .emit_c import Tiling, choose_tiling, emit_c
+from .pages import keep_pages
 from .trace import TracedStep
 
 DTYPES = (torch.float32, torch.float64)
@@ -77,13 +77,13 @@ class _Fused(torch.autograd.Function):
         end = [x.new_empty(neurons) for _ in states]
         held = [None if s is None else s.contiguous() for s in states]
         values = [p.detach().contiguous() for p in parameters if p is not None]
-        library = _library(fused, wanted)
+        library = library_of(fused, wanted)
         keep_pages()
 
         def part(first: int, last: int) -> None:
             library.forward(
-                neurons, steps, _pointer(x), _pointers(values), _flags(values), _pointers(held),
-                _pointer(y), _pointers(end), _pointer(borders), first, last,
+                neurons, steps, pointer(x), pointers(values), flags(values), pointers(held),
+                pointer(y), pointers(end), pointer(borders), first, last,
             )  # fmt: skip
 
         _in_threads(part, steps, neurons)
@@ -104,13 +104,13 @@ class _Fused(torch.autograd.Function):
         needs_state = ctx.needs_input_grad[2 : 2 + fused.traced.states]
         grest = [x.new_empty(neurons) if needed else None for needed in needs_state]
         totals = [x.new_empty(neurons) for _ in ctx.wanted]
-        library = _library(fused, ctx.wanted)
+        library = library_of(fused, ctx.wanted)
 
         def part(first: int, last: int) -> None:
             failed = library.backward(
-                neurons, steps, _pointer(x), _pointers(values), _flags(values), _pointer(borders),
-                _pointer(gy), _pointers(gend_held), _pointer(gx), _pointers(grest), _pointers(totals),
-                first, last,
+                neurons, steps, pointer(x), pointers(values), flags(values), pointer(borders),
+                pointer(gy), pointers(gend_held), pointer(gx), pointers(grest), pointers(totals),
+                0, first, last,
             )  # fmt: skip
             if failed:
                 raise MemoryError("the backward kernel could not allocate its scratch space")
@@ -128,26 +128,30 @@ def _source(fused: FusedStep, wanted: tuple[int, ...]) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _library(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
+def library_of(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
+    """The compiled kernels of a step, with gradients for the wanted parameters."""
     library = build.load(_source(fused, wanted))
-    size, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.forward.argtypes = [size, size, *[pointer] * 7, size, size]
+    size, address = ctypes.c_int64, ctypes.c_void_p
+    library.forward.argtypes = [size, size, *[address] * 7, size, size]
     library.forward.restype = None
-    library.backward.argtypes = [size, size, *[pointer] * 9, size, size]
+    library.backward.argtypes = [size, size, *[address] * 9, ctypes.c_int32, size, size]
     library.backward.restype = ctypes.c_int
     return library
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
+def pointer(tensor: Tensor | None) -> int | None:
+    """Address of the first element."""
     return None if tensor is None else tensor.data_ptr()
 
 
-def _pointers(tensors: Sequence[Tensor | None]) -> Any:
+def pointers(tensors: Sequence[Tensor | None]) -> Any:
+    """An array of addresses for C."""
     # one entry more than needed: an array of length zero has no address
-    return (ctypes.c_void_p * (len(tensors) + 1))(*map(_pointer, tensors))
+    return (ctypes.c_void_p * (len(tensors) + 1))(*map(pointer, tensors))
 
 
-def _flags(values: Sequence[Tensor]) -> Any:
+def flags(values: Sequence[Tensor]) -> Any:
+    """For each parameter, whether it has one value a neuron."""
     return (ctypes.c_int32 * (len(values) + 1))(*[int(v.dim() > 0) for v in values])
 
 

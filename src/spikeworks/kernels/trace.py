@@ -91,33 +91,45 @@ def _trace(function: Callable[..., Any], names: list[str], size: int, dtype: tor
 
 def _lower(module: torch.fx.GraphModule, names: list[str], size: int) -> Graph:
     builder = _Builder(names, size)
-    values: dict[str, Operand] = {}
-    placed = 0
+    # a name leads to a cell, so that tensors sharing memory see each other's changes in place
+    cells: dict[str, list[Operand]] = {}
+    inputs: list[list[Operand]] = []
     outputs: tuple[Operand, ...] = ()
 
     def resolve(argument: Any) -> Any:
-        return values[argument.name] if isinstance(argument, torch.fx.Node) else argument
+        return cells[argument.name][0] if isinstance(argument, torch.fx.Node) else argument
 
     for node in module.graph.nodes:
         if node.op == "placeholder":
-            values[node.name] = Ref(placed)
-            placed += 1
+            cells[node.name] = [Ref(len(inputs))]
+            inputs.append(cells[node.name])
         elif node.op == "get_attr":
-            values[node.name] = builder.constant(getattr(module, str(node.target)), node)
+            cells[node.name] = [builder.constant(getattr(module, str(node.target)), node)]
         elif node.op == "call_function":
-            overload = getattr(node.target, "overloadpacket", node.target)
-            lowering = LOWERINGS.get(_operation_name(overload))
-            if lowering is None:
-                raise TraceError(f"Operation '{overload}' is not elementwise or not known to the emitters.")
-            arguments = torch.fx.map_arg(node.args, resolve)
-            keywords = torch.fx.map_arg(node.kwargs, resolve)
-            try:
-                values[node.name] = lowering(builder, *_operands(arguments), **keywords)
-            except TypeError as error:
-                raise TraceError(f"Operation '{overload}' is called in a form not known here: {error}.") from None
+            name = _operation_name(getattr(node.target, "overloadpacket", node.target))
+            result = _apply(builder, name, torch.fx.map_arg(node.args, resolve), torch.fx.map_arg(node.kwargs, resolve))
+            changed = node.args[0] if name.endswith("_") or name in ALIASES else None
+            if not isinstance(changed, torch.fx.Node):
+                cells[node.name] = [result]
+                continue
+            cells[node.name] = cells[changed.name]
+            if name.endswith("_"):
+                if any(cells[changed.name] is cell for cell in inputs):
+                    raise TraceError("The step changes one of its inputs in place; compute a new tensor instead.")
+                cells[changed.name][0] = result
         elif node.op == "output":
             outputs = tuple(builder.result(resolve(a)) for a in node.args[0])
     return Graph(tuple(names), tuple(builder.nodes), outputs)
+
+
+def _apply(builder: _Builder, name: str, arguments: Any, keywords: Any) -> Operand:
+    lowering = LOWERINGS.get(name.removesuffix("_"))
+    if lowering is None:
+        raise TraceError(f"Operation 'aten.{name}' is not elementwise or not known to the emitters.")
+    try:
+        return lowering(builder, *_operands(arguments), **keywords)
+    except TypeError as error:
+        raise TraceError(f"Operation 'aten.{name}' is called in a form not known here: {error}.") from None
 
 
 def _operation_name(overload: Any) -> str:
@@ -297,6 +309,9 @@ def _remainder(b: _Builder, x: Operand, y: Operand) -> Operand:
     return b("sub", x, b("mul", b("floor", b("div", x, y)), y))
 
 
+ALIASES = frozenset(("detach", "alias", "view", "expand", "view_as", "expand_as", "_unsafe_view"))
+"""Operations whose result shares the memory of their first argument."""
+
 LOWERINGS: dict[str, Lowering] = {
     "add": _add,
     "sub": _sub,
@@ -330,8 +345,8 @@ LOWERINGS: dict[str, Lowering] = {
     **{name: _binary(name) for name in ("mul", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne")},
     **{name: _unary(name) for name in ("neg", "abs", "floor", "ceil", "round", "trunc", "sqrt", "exp", "log")},
     **{name: _unary(name) for name in ("tanh", "sigmoid", "sin", "cos", "erf", "atan", "log1p", "expm1")},
-    **{name: _same for name in ("detach", "alias", "clone", "view", "expand", "view_as", "expand_as", "contiguous")},
-    **{name: _same for name in ("lift_fresh_copy", "lift_fresh", "_unsafe_view", "reshape", "positive")},
+    **{name: _same for name in ("clone", "contiguous", "lift_fresh_copy", "lift_fresh", "reshape", "positive")},
+    **dict.fromkeys(ALIASES, _same),
     **{name: _filled(0.0) for name in ("zeros_like", "new_zeros", "zeros", "new_zeros_like")},
     **{name: _filled(1.0) for name in ("ones_like", "new_ones", "ones")},
 }

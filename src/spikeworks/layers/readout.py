@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ..core.errors import ConfigError
 from ..core.operations import Operations
-from .synapse import Dense, synaptic_operations
+from .synapse import Dense, magnitude, synaptic_operations
 
 Kind = Literal["mean", "last", "sum", "leaky", "every"]
 
@@ -24,16 +24,21 @@ class ReadoutConfig:
         kind: ``mean``, ``sum`` or ``leaky`` sum over the steps, the ``last`` step, or
             ``every`` step.
         decay: of the leaky sum, a step.
+        scale: factor on the outputs. Mean spike rates lie in [0, 1]; a factor above 1 lets
+            the softmax of a small network become sharp.
     """
 
     kind: Kind = "mean"
     decay: float = 0.9
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in ("mean", "last", "sum", "leaky", "every"):
             raise ConfigError(f"A readout is mean, last, sum, leaky or every; got {self.kind!r}.")
         if not 0 < self.decay < 1:
             raise ConfigError(f"The decay of a leaky readout lies in (0, 1), got {self.decay}.")
+        if not self.scale > 0:
+            raise ConfigError(f"The scale of a readout must be above 0, got {self.scale}.")
 
 
 class ReadoutState(NamedTuple):
@@ -83,14 +88,14 @@ class Readout(nn.Module):
         """``x [T, B, N, ...]`` to ``[B, outputs]``, or ``[T, B, outputs]`` for ``every``."""
         x = x.flatten(2)
         if self.config.kind == "every":
-            return self.linear(x), None
+            return self.config.scale * self.linear(x), None
         total, weight, kept = self._reduce(x, mask)
         if state is not None:
             total = total + kept.unsqueeze(1) * state.total
             weight = weight + kept * state.weight
-        scale = weight if self.config.kind == "mean" else torch.ones_like(weight)
         y = functional.linear(total, self.linear.weight) + weight.unsqueeze(1) * self.linear.bias
-        return y / scale.clamp(min=1e-12).unsqueeze(1), ReadoutState(total, weight)
+        divisor = weight.clamp(min=1e-12) if self.config.kind == "mean" else torch.ones_like(weight)
+        return y * (self.config.scale / divisor).unsqueeze(1), ReadoutState(total, weight)
 
     def _reduce(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted sum ``[B, N]``, sum of weights ``[B]``, and the factor on earlier sums ``[B]``."""
@@ -115,10 +120,14 @@ class Readout(nn.Module):
         return torch.einsum("tb,tbn->bn", weights, x), weights.sum(0), kept
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
-        """As deployed, step by step: an addition for each spike and class."""
+        """As deployed, step by step: an addition for each spike and class; a leaky sum decays each step."""
         outputs, inputs = self.linear.weight.shape
         rows = x.shape[0] * x.shape[1]
-        return synaptic_operations(x, rows * inputs * outputs, outputs, y.numel())
+        counted = synaptic_operations(x, rows * inputs * outputs, magnitude(x) * outputs)
+        if self.config.kind == "leaky":
+            moved = rows * outputs
+            counted = counted + Operations(macs=moved, state_reads=moved, state_writes=moved)
+        return counted
 
     def extra_repr(self) -> str:
         return f"kind={self.config.kind!r}"

@@ -40,9 +40,11 @@ class Recurrent(nn.Module):
             raise ShapeError(f"A recurrent layer expected x of shape [T, B, {self.neuron.size}], got {list(x.shape)}.")
         last = torch.zeros_like(x[0]) if state is None else state.output
         inner = None if state is None else state.neuron
-        outputs = []
-        for x_t in x:
-            current = x_t + self.synapse(last.unsqueeze(0))[0]
-            last, inner = self.neuron.advance(current, inner)
-            outputs.append(last)
-        return torch.stack(outputs), RecurrentState(inner, last)
+        synapse = self.synapse
+        y, inner = self.neuron.recur(x, synapse.weight, synapse.bias, last, inner)
+        return y, RecurrentState(inner, y[-1])
+
+    def operations(self, x: Tensor, y: Tensor) -> Operations:
+        """Synapse and neurons together; the output before the first step is taken as silent."""
+        before = torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+        return self.synapse.operations(before, x) + self.neuron.operations(x, y)

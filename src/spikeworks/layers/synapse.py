@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import ConfigError
-from ..core.operations import Operations
+from ..core.operations import Operations, is_spikes
 
 
 def uniform_(tensor: Tensor, bound: float, generator: torch.Generator | None) -> Tensor:
@@ -18,17 +18,21 @@ def uniform_(tensor: Tensor, bound: float, generator: torch.Generator | None) ->
         return tensor.uniform_(-bound, bound, generator=generator)
 
 
-def synaptic_operations(x: Tensor, dense_macs: float, fan_out: float, bias_adds: float) -> Operations:
+def synaptic_operations(x: Tensor, dense: float, events: float) -> Operations:
     """Operations of a linear synapse, by what its input holds.
 
-    Spikes (whole numbers) select weights: each costs its value times ``fan_out`` additions.
-    Real numbers multiply: all ``dense_macs`` count, zeros included.
+    Spikes select weights: ``events`` additions, one for each spike and weight it reaches
+    (graded spikes by their value). Real numbers multiply: ``dense`` MACs, zeros included. A
+    bias is the starting value of the sum and costs nothing.
     """
-    whole = bool((x == x.round()).all())
-    if whole:
-        events = x.abs().sum(dtype=torch.float64).item()
-        return Operations(acs=events * fan_out + bias_adds, weight_reads=events * fan_out)
-    return Operations(macs=dense_macs, acs=bias_adds, weight_reads=dense_macs)
+    if is_spikes(x):
+        return Operations(acs=events, weight_reads=events)
+    return Operations(macs=dense, weight_reads=dense)
+
+
+def magnitude(x: Tensor) -> float:
+    """Sum of the sizes of all spikes, exact."""
+    return x.abs().sum(dtype=torch.float64).item()
 
 
 class Dense(nn.Module):
@@ -37,15 +41,13 @@ class Dense(nn.Module):
     Weights and bias start as U(-1/sqrt(inputs), 1/sqrt(inputs)), the default of ``nn.Linear``.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, *, bias: bool = True, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if inputs < 1 or outputs < 1:
             raise ConfigError(f"A dense synapse needs at least one input and output, got {inputs} and {outputs}.")
         bound = 1.0 / math.sqrt(inputs)
         self.weight = nn.Parameter(uniform_(torch.empty(outputs, inputs), bound, generator))
-        self.bias = nn.Parameter(uniform_(torch.empty(outputs), bound, generator)) if bias else None
+        self.bias = nn.Parameter(uniform_(torch.empty(outputs), bound, generator))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[T, B, inputs, ...]`` with further axes flattened, to ``[T, B, outputs]``."""
@@ -54,11 +56,10 @@ class Dense(nn.Module):
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """An addition for each spike and outgoing weight, or a MAC for each weight."""
         outputs, inputs = self.weight.shape
-        rows = y.numel() / outputs
-        return synaptic_operations(x, rows * inputs * outputs, outputs, 0.0 if self.bias is None else y.numel())
+        return synaptic_operations(x, y.numel() * inputs, magnitude(x) * outputs)
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape[1]}, {self.weight.shape[0]}, bias={self.bias is not None}"
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
 
 
 class Conv1d(nn.Module):
@@ -90,10 +91,12 @@ class Conv1d(nn.Module):
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
-        """As for a dense synapse; a spike reaches ``outputs * kernel / stride`` weights."""
+        """As for a dense synapse; how many weights a spike reaches depends on stride and border."""
         outputs, channels, kernel = self.weight.shape
-        dense = y.numel() * channels * kernel
-        return synaptic_operations(x, dense, outputs * kernel / self.stride, y.numel())
+        frames = x.reshape(-1, channels, x.shape[-1]).abs()
+        ones = torch.ones(1, channels, kernel, dtype=x.dtype, device=x.device)
+        seen = functional.conv1d(frames, ones, None, self.stride, self.kernel // 2)
+        return synaptic_operations(x, y.numel() * channels * kernel, magnitude(seen) * outputs)
 
     def extra_repr(self) -> str:
         outputs, channels, kernel = self.weight.shape

@@ -22,7 +22,7 @@ from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
 from ..core.operations import Operations
 from ..core.registry import Registry
 from ..core.state import State, check_time_first, state_type
-from ..kernels import Decision, FusedStep, Graph, TracedStep, decide, trace_step
+from ..kernels import Decision, FusedStep, Graph, TracedStep, decide, run_with_feedback, trace_step
 from .parameters import Parameter
 from .surrogate import Surrogate, spike
 
@@ -206,8 +206,36 @@ class Neuron(nn.Module):
 
     def advance(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """One step of streaming: ``x [B, size, ...]`` in, output of the same shape and the state out."""
-        y, state = self.forward(x.unsqueeze(0), state)
+        y, state = self(x.unsqueeze(0), state)  # through the hooks, for meters
         return y[0], state
+
+    def recur(
+        self, x: Tensor, weight: Tensor, bias: Tensor, last: Tensor, state: State = None
+    ) -> tuple[Tensor, State]:
+        """Run over time with the output fed back: step t is driven by ``x[t] + y[t-1] weight' + bias``.
+
+        Args:
+            x: ``[T, B, size]``; weight: ``[size, size]``; bias: ``[size]``.
+            last: output before the first step, ``[B, size]``.
+            state: as for :meth:`forward`.
+
+        Returns:
+            Output ``[T, B, size]`` and the state after the last step.
+        """
+        check_time_first(x, self.size, type(self).__name__)
+        states = self._states(state, x)
+        compute = x if x.dtype == torch.float64 else x.float()
+        weight, bias, last = (t.to(compute.dtype) for t in (weight, bias, last))
+        coefficients = self._broadcast(compute)
+        if self.decide(x).backend == "c":
+            flat, held = self._flat(x.shape[1:], states, coefficients, compute.dtype)
+            y, end = run_with_feedback(self._kernel(compute.dtype), compute, weight, bias, last, held, flat)
+            return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
+        now, outputs = self._started(states, compute), []
+        for x_t in compute.unbind(0):
+            last, *now = self.step(x_t + torch.nn.functional.linear(last, weight, bias), *now, **coefficients)
+            outputs.append(last)
+        return torch.stack(outputs).to(x.dtype), self.state_class(*now)
 
     def rest(self, x: Tensor) -> State:
         """The state before the first step, for an input ``[T, B, size, ...]``."""
@@ -287,27 +315,32 @@ class Neuron(nn.Module):
 
     def _loop(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         """The reference: the step in a Python loop."""
-        now = [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
-        outputs = []
+        now, outputs = self._started(states, x), []
         for x_t in x.unbind(0):
             y, *now = self.step(x_t, *now, **coefficients)
             outputs.append(y)
         return torch.stack(outputs), now
 
     def _parallel_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
-        now = [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
         assert self.parallel is not None  # the decision was made on it
-        return self.parallel(x, *now, **coefficients)
+        return self.parallel(x, *self._started(states, x), **coefficients)
+
+    def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
+        return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
 
     def _fused_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
-        steps, rows = x.shape[0], x.shape[1:]
-        flat = [
-            c if c.dim() == 0 else c.expand(rows).reshape(-1)  # the sum over the batch is autograd's
-            for c in _flatten(coefficients)
-        ]
-        held = [None if s is None else s.to(x.dtype).reshape(-1) for s in states]
-        y, end = self._kernel(x.dtype)(x.reshape(steps, -1).contiguous(), held, flat)
+        rows = x.shape[1:]
+        flat, held = self._flat(rows, states, coefficients, x.dtype)
+        y, end = self._kernel(x.dtype)(x.reshape(len(x), -1).contiguous(), held, flat)
         return y.reshape(x.shape), [e.reshape(rows) for e in end]
+
+    @staticmethod
+    def _flat(
+        rows: torch.Size, states: list[Tensor | None], coefficients: dict[str, Coefficient], dtype: torch.dtype
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Coefficients and states as the kernels take them; the sum over the batch is autograd's."""
+        flat = [c if c.dim() == 0 else c.expand(rows).reshape(-1) for c in _flatten(coefficients)]
+        return flat, [None if s is None else s.to(dtype).reshape(-1) for s in states]
 
     def _kernel(self, dtype: torch.dtype) -> FusedStep:
         if dtype not in self._fused:
@@ -378,6 +411,7 @@ def _derive_config(cls: type[Neuron]) -> type[NeuronConfig]:
         kw_only=True,
         namespace={"neuron": cls, "__doc__": f"Description of :class:`{cls.__name__}`.", "__module__": cls.__module__},
     )
+    made.__qualname__ = f"{cls.__qualname__}.Config"  # where pickle finds it
     return config_kind("neuron", cls.__name__)(made)
 
 

@@ -1,0 +1,80 @@
+# Everything runs in .venv, which is made on demand from nothing but Python; see CONTRIBUTING.md.
+#
+#   PYTHON   the interpreter that makes .venv                        make PYTHON=python3.12 test
+#   TORCH    what pip shall install as torch, before all else        make TORCH=~/Downloads/torch-….whl quickstart
+#   ARGS     passed on to the command that the target runs           make test ARGS="tests/core -k seeds"
+#   WORKERS  processes of the test run
+PYTHON  ?= python3
+TORCH   ?=
+ARGS    ?=
+WORKERS ?= 2
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow lint fmt bench docs clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+
+quickstart: $(VENV)/run.stamp ## train four neurons on the built-in task, print the table, write the report
+	@$(BIN)/python -m spikeworks quickstart $(ARGS)
+
+test: $(VENV)/dev.stamp ## all quick tests and the examples in docstrings; SPIKEWORKS_DATA adds real data
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(VENV)/dev.stamp ## the trainings that must reach a score
+	@$(BIN)/python -m pytest -n $(WORKERS) -m slow --timeout 1800 $(ARGS)
+
+lint: $(VENV)/dev.stamp ## style, formatting and types
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m pyright --pythonpath $(BIN)/python
+
+fmt: $(VENV)/dev.stamp ## repair what can be repaired
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+bench: $(VENV)/run.stamp ## every benchmark, each a ratio against a reference in the same process
+	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS); done
+
+docs: $(VENV)/docs.stamp ## HTML into docs/_build/html, warnings are errors
+	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean: ## remove .venv and everything that was generated, but no runs
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis docs/_build docs/api
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment works only where it was made: a copied or moved checkout, or one whose
+# interpreter is gone, gets a new one.
+ifneq ($(shell [ -x $(BIN)/python ] && cat $(VENV)/place 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/place
+endif
+
+$(VENV)/place:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "spikeworks needs Python 3.11 or newer; name one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || \
+	    { echo "$(PYTHON) cannot make an environment; on Debian and Ubuntu install python3-venv"; exit 1; }
+	@printf '%s\n' "$(CURDIR)" > $@
+
+define install
+	@echo "Installing into .venv; the first time takes a few minutes."
+	@$(if $(TORCH),$(PIP) install --constraint constraints.txt $(TORCH))
+	@$(PIP) install --constraint constraints.txt --editable '.$(1)'
+	@touch $@
+endef
+
+$(VENV)/run.stamp: $(VENV)/place pyproject.toml constraints.txt
+	$(call install)
+
+$(VENV)/dev.stamp: $(VENV)/place pyproject.toml constraints.txt
+	$(call install,[dev])
+	@touch $(VENV)/run.stamp
+
+$(VENV)/docs.stamp: $(VENV)/place pyproject.toml constraints.txt
+	$(call install,[docs])
+	@touch $(VENV)/run.stamp

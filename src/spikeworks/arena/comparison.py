@@ -1,0 +1,120 @@
+"""Several runs under equal conditions; what is done is read, what was cut goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.errors import ConfigError, TrainingDiverged, UnknownName
+from ..tasks import TaskConfig
+from .budgets import match_parameters, match_time, parameters_of
+from .config import RunConfig
+from .progress import Progress
+from .resolve import NeuronLike, describe_run
+from .run import Run
+
+BudgetKind = Literal["params", "time"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one run: its result, or why it has none."""
+
+    config: RunConfig
+    directory: Path
+    result: dict[str, Any] | None
+    error: TrainingDiverged | None = None
+
+
+def compare(
+    task: str | TaskConfig,
+    neurons: Sequence[NeuronLike],
+    seeds: int | Sequence[int] = 3,
+    *,
+    root: str | Path = "runs",
+    data_root: str | Path | None = None,
+    budget: BudgetKind | None = None,
+    change: Callable[[RunConfig], RunConfig] = lambda config: config,
+    plugins: Sequence[str | Path] = (),
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> list[Outcome]:
+    """Train several neurons on one task, each with several seeds.
+
+    Args:
+        task: a registered name or a description.
+        neurons: names, classes or descriptions; the first sets the budget.
+        seeds: how many, counted from 0, or which.
+        root: folder of all runs.
+        data_root: folder of the real data.
+        budget: ``params`` scales widths to the first neuron's number of parameters, ``time``
+            gives all the same training seconds; ``None`` compares the same widths.
+        change: applied to every description before the budget, for instance to set epochs.
+        plugins: files that define neurons.
+        progress: hears what happens.
+        checkpoint_seconds: longest time between two checkpoints within an epoch.
+
+    Returns:
+        One outcome for each run; one that diverged is recorded and does not stop the others.
+
+    Raises:
+        UnknownName: no such task, neuron or budget; else what :meth:`Run.execute` raises.
+    """
+    configs = plan_comparison(
+        task, neurons, seeds, root=root, data_root=data_root, budget=budget, change=change, plugins=plugins
+    )
+    return run_all(configs, root, data_root, plugins=plugins, progress=progress, checkpoint_seconds=checkpoint_seconds)
+
+
+def plan_comparison(
+    task: str | TaskConfig,
+    neurons: Sequence[NeuronLike],
+    seeds: int | Sequence[int] = 3,
+    *,
+    root: str | Path = "runs",
+    data_root: str | Path | None = None,
+    budget: BudgetKind | None = None,
+    change: Callable[[RunConfig], RunConfig] = lambda config: config,
+    plugins: Sequence[str | Path] = (),
+) -> list[RunConfig]:
+    """The descriptions that :func:`compare` carries out, all neurons of a seed together."""
+    if budget not in (None, "params", "time"):
+        raise UnknownName("budget", str(budget), ("params", "time"))
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not neurons or not numbers:
+        raise ConfigError(f"A comparison needs neurons and seeds, got {len(neurons)} and {len(numbers)}.")
+    configs = [change(describe_run(task, neuron, plugins=plugins)) for neuron in neurons]
+    if budget is not None:
+        built = configs[0].task.build(data_root)
+        if budget == "params":
+            target = parameters_of(configs[0], built)
+            configs = [configs[0], *(match_parameters(config, built, target) for config in configs[1:])]
+        else:
+            configs = match_time(configs, built, configs[0].directory(root).parent)
+    return [dataclasses.replace(config, seed=seed) for seed in numbers for config in configs]
+
+
+def run_all(
+    configs: Iterable[RunConfig],
+    root: str | Path = "runs",
+    data_root: str | Path | None = None,
+    *,
+    plugins: Sequence[str | Path] = (),
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> list[Outcome]:
+    """Carry out descriptions one after another; one that diverges does not stop the rest."""
+    outcomes = []
+    progress = progress or Progress()
+    for config in configs:
+        run = Run(config, root, data_root, plugins)
+        try:
+            result = run.execute(progress, checkpoint_seconds=checkpoint_seconds)
+        except TrainingDiverged as error:
+            progress.failed(config, error)
+            outcomes.append(Outcome(config, run.directory, None, error))
+        else:
+            outcomes.append(Outcome(config, run.directory, result))
+    return outcomes

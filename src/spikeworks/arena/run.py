@@ -1,0 +1,229 @@
+"""One run: from a frozen description to a directory with a result; cut off anywhere, it goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.config import canonical_json, to_dict
+from ..core.errors import ConfigError, RunError, TrainingDiverged
+from ..core.files import write_json
+from ..core.seeds import stream
+from ..learning import Plan
+from ..measure import environment
+from ..tasks import SPLITS, Task
+from .checkpoint import Position, load_checkpoint, load_tensors, truncate_lines
+from .config import Plugin, RunConfig
+from .distributed import agree, first, joined, resolve_device
+from .finish import conclude, header
+from .lock import locked
+from .loop import Interrupted, Loop
+from .progress import Progress
+
+
+class Run:
+    """A description and where it is carried out.
+
+    Args:
+        config: what to do.
+        root: folder of all runs.
+        data_root: folder of the real data; by default what ``SPIKEWORKS_DATA`` names.
+        plugins: files behind ``config.plugins``, copied into the run's directory.
+
+    Example:
+        ``Run(recipes.quickstart("tc-lif"), "runs").execute()["score"]["test"]``
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        root: str | Path = "runs",
+        data_root: str | Path | None = None,
+        plugins: Sequence[str | Path] = (),
+    ) -> None:
+        self.config = config
+        self.directory = config.directory(root)
+        self.data_root = None if data_root is None else Path(data_root)
+        self.plugins = tuple(map(Path, plugins))
+        if tuple(map(Plugin.of, self.plugins)) != config.plugins:
+            raise ConfigError(
+                "The plugin files given are not those of the description.", "describe them with Plugin.of"
+            )
+
+    def result(self) -> dict[str, Any] | None:
+        """What an earlier execution found, or ``None``."""
+        path = self.directory / "result.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is damaged: {error}.", "remove it; the run then concludes again") from error
+
+    def execute(self, progress: Progress | None = None, *, checkpoint_seconds: float = 60.0) -> dict[str, Any]:
+        """Carry out what is still to be done and return the result.
+
+        A finished run is read, a cut one resumed. Under ``torchrun`` all processes train one run.
+
+        Args:
+            progress: hears what happens.
+            checkpoint_seconds: longest time between two checkpoints within an epoch.
+
+        Raises:
+            DataError: the task's files are missing or damaged.
+            RunError: the directory cannot be written, or another process writes it.
+            TrainingDiverged: now or when it was executed before; the result says so as well.
+            Interrupted: Ctrl-C; the same call goes on from there.
+        """
+        progress = progress or Progress()
+        device = resolve_device(self.config.device)
+        with joined(device):
+            done = agree(self.result() if first() else None)
+            if done is not None:
+                return _unless_diverged(done)
+            task = self.config.task.build(self.data_root)
+            for split in SPLITS:  # what is missing or damaged shows before anything is written
+                task.data(split)
+            with locked(self.directory) if first() else contextlib.nullcontext():
+                return self._execute(task, device, progress if first() else Progress(), checkpoint_seconds)
+
+    def network(self, task: Task, device: torch.device | str = "cpu") -> nn.Module:
+        """The untrained network: initial values depend on the seed alone."""
+        signature = task.signature
+        generator = stream(self.config.seed, "weights")
+        tokens = signature.kind == "tokens"
+        return self.config.model.build(signature.inputs, signature.outputs, generator, tokens=tokens).to(device)
+
+    def trained(self, task: Task | None = None, device: torch.device | str = "cpu") -> nn.Module:
+        """The network with the weights chosen on validation.
+
+        Raises:
+            RunError: the run has none yet.
+        """
+        task = task or self.config.task.build(self.data_root)
+        network = self.network(task, device)
+        tensors, _ = load_tensors(self.directory / "best.safetensors")
+        network.load_state_dict(tensors)
+        return network
+
+    def _execute(self, task: Task, device: torch.device, progress: Progress, seconds: float) -> dict[str, Any]:
+        path = self.directory / "checkpoint.safetensors"
+        resumes = agree(path.exists())
+        if first():
+            self._describe(resumes)
+        network = self.network(task, device)
+        budget, config = self.config.budget, self.config
+        plan = Plan(
+            optimizer=config.optimizer,
+            schedule=config.schedule,
+            steps_per_epoch=len(task.data("train").plan(budget.batch_size)),
+            epochs=budget.epochs,
+            seed=config.seed,
+        )
+        learner = config.method.build(network, task, plan)
+        position = Position()
+        if resumes:
+            tensors, position = load_checkpoint(path)
+            learner.load_state_dict(tensors, position.learner)
+        if first():
+            truncate_lines(self.directory / "metrics.jsonl", position.lines)
+        progress.begun(config, self.directory, str(position) if resumes else None)
+        loop = Loop(config, task, learner, self.directory, device, progress, seconds)
+        try:
+            with _stoppable(loop):
+                loop.run(position)
+        except TrainingDiverged as error:
+            if first():
+                result = {**header(config, task), "status": "diverged", "error": str(error)}
+                write_json(self.directory / "result.json", result)
+            raise
+        result = self._conclude(task, network, position, device, progress) if first() else None
+        return agree(result)  # type: ignore[return-value]
+
+    def _conclude(
+        self, task: Task, network: nn.Module, position: Position, device: torch.device, progress: Progress
+    ) -> dict[str, Any]:
+        progress.stage("test and measurement")
+        tensors, _ = load_tensors(self.directory / "best.safetensors")
+        network.load_state_dict(tensors)
+        result = conclude(self.config, task, network, position, self.directory, device)
+        write_json(self.directory / "result.json", result)
+        progress.ended(self.config, result)
+        return result
+
+    def _describe(self, resumes: bool) -> None:
+        """Write the description and the environment; a resumed run keeps both and notes the time."""
+        path = self.directory / "config.json"
+        description = to_dict(self.config)
+        if path.exists() and resumes:
+            _check_same(path, self.config)
+        write_json(path, description)
+        for plugin in self.plugins:
+            try:
+                shutil.copyfile(plugin, self.directory / plugin.name)
+            except OSError as error:
+                raise RunError(f"Cannot copy {plugin} to {self.directory}: {error.strerror or error}.") from error
+        around = environment()
+        path = self.directory / "environment.json"
+        if resumes and path.exists():
+            earlier = read_object(path)
+            around = {**earlier, "resumed": [*earlier.get("resumed", []), around["started"]]}
+        write_json(path, around)
+
+
+def _unless_diverged(result: dict[str, Any]) -> dict[str, Any]:
+    if result.get("status") == "diverged":
+        raise TrainingDiverged(str(result.get("error")))
+    return result
+
+
+def _check_same(path: Path, config: RunConfig) -> None:
+    if json.dumps(read_object(path), sort_keys=True, separators=(",", ":")) != canonical_json(config):
+        raise RunError(
+            f"{path} describes another run than the one that is to be resumed.",
+            "it was edited after the run began; restore it, or remove the directory",
+        )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}.", f"remove {path.parent} to start this run anew") from error
+
+
+@contextlib.contextmanager
+def _stoppable(loop: Loop) -> Iterator[None]:
+    """Ctrl-C and SIGTERM let the loop write a checkpoint first; a second Ctrl-C stops at once."""
+    alone = "WORLD_SIZE" not in os.environ or os.environ["WORLD_SIZE"] == "1"
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if loop.stopping:
+            raise KeyboardInterrupt
+        loop.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["Interrupted", "Run"]

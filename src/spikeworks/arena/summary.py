@@ -1,0 +1,268 @@
+"""Runs grouped over seeds: one row for one model on one task.
+
+Two runs belong together when their descriptions differ in the seed alone. Where rows of one
+task would carry the same label, the settings that differ are added to it, so that a short trial
+never hides behind the name of a full training. Best and Pareto flags compare the rows of one task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from spikeworks.core.config import canonical_json
+from spikeworks.measure import stats
+
+from .store import RunRecord
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Mean over seeds, sample standard deviation (``None`` for one seed), and the values."""
+
+    mean: float
+    spread: float | None
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What the score is: ``unit`` ``"fraction"`` is shown in percent."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model on one task over its seeds.
+
+    Attributes:
+        task: the task's name, with the settings that tell it from a sibling of the same name.
+        label: the model's name, likewise.
+        metric: what ``score`` means; ``None`` where no run finished.
+        score, validation: test and validation score at the chosen epoch.
+        parameters: trainable parameters.
+        train_rate, inference_rate: samples per second.
+        saved_bytes: bytes that autograd saves for backward.
+        energy_convention, energy_memory: nJ per inference, by the plain convention and by the
+            memory-aware model.
+        spike_rate: spikes per neuron and step, mean over blocks; ``spike_rates`` per block.
+        train_seconds: seconds spent training.
+        best: nothing in this task scores better on average.
+        pareto_energy, pareto_time: no row scores at least as well for less energy
+            (memory-aware) or less training time.
+        records: the finished runs behind the row; ``failed``: the others.
+    """
+
+    task: str
+    label: str
+    model: str
+    metric: Metric | None
+    seeds: tuple[int | None, ...]
+    score: Estimate | None
+    validation: Estimate | None
+    parameters: Estimate | None
+    train_rate: Estimate | None
+    inference_rate: Estimate | None
+    saved_bytes: Estimate | None
+    energy_convention: Estimate | None
+    energy_memory: Estimate | None
+    spike_rate: Estimate | None
+    spike_rates: tuple[float, ...]
+    train_seconds: Estimate | None
+    records: tuple[RunRecord, ...]
+    failed: tuple[RunRecord, ...]
+    best: bool = False
+    pareto_energy: bool = False
+    pareto_time: bool = False
+
+
+def summarize(records: Iterable[RunRecord]) -> list[Row]:
+    """Rows ordered by task, the best score first; rows without a finished run come last."""
+    tasks: dict[str, list[RunRecord]] = {}
+    for record in records:
+        tasks.setdefault(f"{record.task}\n{_task_key(record)}", []).append(record)
+    titles = _distinct([(group[0].task, group[0].config.get("task", {})) for group in tasks.values()])
+    rows: list[Row] = []
+    for title, group in zip(titles, tasks.values(), strict=True):
+        rows += _task_rows(title, group)
+    return sorted(rows, key=lambda row: row.task)  # stable: keeps the order within a task
+
+
+def frontier(rows: Sequence[Row], cost: Callable[[Row], Estimate | None]) -> list[Row]:
+    """Rows that no other row beats in score and ``cost`` at once, cheapest first."""
+    usable = [row for row in rows if row.score is not None and row.metric is not None and cost(row) is not None]
+    points = [(_mean(cost(row)), -_goodness(row), row) for row in usable]
+    chosen: list[Row] = []
+    limit = math.inf
+    for _, badness, row in sorted(points, key=lambda point: point[:2]):
+        if badness < limit:
+            chosen.append(row)
+            limit = badness
+    return chosen
+
+
+def separated(first: Row, second: Row) -> bool | None:
+    """Whether the seeds tell two models apart at 95 %; ``None`` where one of them has a single seed.
+
+    Paired over the seeds that both have where there are two or more; else by intervals that do not overlap.
+    """
+    if first.score is None or second.score is None or min(first.score.n, second.score.n) < 2:
+        return None
+    mine, theirs = _by_seed(first.seeds, first.score), _by_seed(second.seeds, second.score)
+    if len(mine.keys() & theirs.keys()) > 1:
+        return stats.paired(mine, theirs).resolved
+    difference = abs(first.score.mean - second.score.mean)
+    return difference > _half_width(first.score) + _half_width(second.score)
+
+
+def _by_seed(seeds: Sequence[int | None], score: Estimate) -> dict[int, float]:
+    return {seed: value for seed, value in zip(seeds, score.values, strict=True) if seed is not None}
+
+
+def _half_width(score: Estimate) -> float:
+    interval = stats.summarize(score.values)
+    return interval.mean - interval.low if interval.low is not None else math.inf
+
+
+def _task_key(record: RunRecord) -> str:
+    return canonical_json(record.config.get("task", {}))
+
+
+def _model_key(record: RunRecord) -> str:
+    if not record.config:  # nothing is known: never mix such runs
+        return f"{record.label} {record.path}"
+    return f"{record.label} {canonical_json({k: v for k, v in record.config.items() if k != 'seed'})}"
+
+
+def _task_rows(task: str, records: Sequence[RunRecord]) -> list[Row]:
+    groups: dict[str, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(_model_key(record), []).append(record)
+    labels = _distinct([(g[0].label, {**g[0].config, "seed": None, "task": None}) for g in groups.values()])
+    rows = [_row(task, label, group) for label, group in zip(labels, groups.values(), strict=True)]
+    scored = sorted((row for row in rows if row.score is not None), key=_goodness, reverse=True)
+    top = _goodness(scored[0]) if scored else None
+    thrifty = {id(row) for row in frontier(scored, lambda row: row.energy_memory)}
+    quick = {id(row) for row in frontier(scored, lambda row: row.train_seconds)}
+    flagged = [
+        dataclasses.replace(
+            row, best=_goodness(row) == top, pareto_energy=id(row) in thrifty, pareto_time=id(row) in quick
+        )
+        for row in scored
+    ]
+    return flagged + [row for row in rows if row.score is None]
+
+
+def _row(task: str, label: str, records: Sequence[RunRecord]) -> Row:
+    done: dict[int | None, RunRecord] = {}
+    for record in records:
+        if record.finished and record.seed in done and record.seed is not None:
+            _log.warning(
+                "%s repeats seed %s of %s; it is not counted", record.path, record.seed, done[record.seed].path
+            )
+        elif record.finished:
+            done[record.seed] = record
+    finished = tuple(done.values())
+    return Row(
+        task=task,
+        label=label,
+        model=records[0].model,
+        metric=_metric(finished[0].result) if finished else None,
+        seeds=tuple(record.seed for record in finished),
+        score=_over(finished, "score", "test"),
+        validation=_over(finished, "score", "validation"),
+        parameters=_over(finished, "parameters"),
+        train_rate=_over(finished, "speed", "train_samples_per_second"),
+        inference_rate=_over(finished, "speed", "inference_samples_per_second"),
+        saved_bytes=_over(finished, "memory", "saved_bytes"),
+        energy_convention=_over(finished, "energy", "convention_nj"),
+        energy_memory=_over(finished, "energy", "memory_aware_nj"),
+        spike_rate=_estimate([stats.mean(rates) for r in finished if (rates := _rates(r))]),
+        spike_rates=_block_rates(finished),
+        train_seconds=_over(finished, "seconds"),
+        records=finished,
+        failed=tuple(record for record in records if not record.finished),
+    )
+
+
+def _metric(result: dict[str, Any]) -> Metric:
+    """The metric of a result; a unit that only repeats the name is left out."""
+    metric = result["metric"]
+    name, unit = str(metric["name"]), str(metric.get("unit") or "")
+    return Metric(name, "" if unit == name else unit, bool(metric["higher_is_better"]))
+
+
+def _over(records: Sequence[RunRecord], *keys: str) -> Estimate | None:
+    return _estimate([value for record in records if (value := number(record.result, *keys)) is not None])
+
+
+def number(node: Any, *keys: str) -> float | None:
+    """The finite number at a path of keys in nested dictionaries, or ``None``."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, bool) or not isinstance(node, int | float) or not math.isfinite(node):
+        return None
+    return float(node)
+
+
+def _estimate(values: Sequence[float]) -> Estimate | None:
+    if not values:
+        return None
+    return Estimate(stats.mean(values), stats.spread(values), tuple(values))
+
+
+def _rates(record: RunRecord) -> list[float]:
+    rates = record.result.get("spike_rates")
+    return [float(rate) for rate in rates if isinstance(rate, int | float)] if isinstance(rates, list) else []
+
+
+def _block_rates(records: Sequence[RunRecord]) -> tuple[float, ...]:
+    columns = zip(*(rates for record in records if (rates := _rates(record))), strict=False)
+    return tuple(stats.mean(column) for column in columns)
+
+
+def _mean(estimate: Estimate | None) -> float:
+    return math.nan if estimate is None else estimate.mean
+
+
+def _goodness(row: Row) -> float:
+    """Larger is better, whatever the direction of the metric."""
+    assert row.metric is not None and row.score is not None
+    return row.score.mean if row.metric.higher_is_better else -row.score.mean
+
+
+def _distinct(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The names, with the settings that differ added where two are equal."""
+    labels = []
+    for name, config in named:
+        twins = [_leaves(other) for twin, other in named if twin == name]
+        mine = _leaves(config)
+        differing = [key for key in mine if any(twin.get(key) != mine[key] for twin in twins)]
+        extra = ", ".join(f"{_short(key, differing)}={mine[key]}" for key in differing[:3])
+        labels.append(f"{name} ({extra})" if len(twins) > 1 and extra else name)
+    return labels
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {path: "×".join(map(str, node)) if isinstance(node, list) else node}
+    return {k: v for key, value in node.items() for k, v in _leaves(value, f"{path}.{key}".strip(".")).items()}
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    """The last part of a dotted key, unless another differing key ends alike."""
+    last = key.rpartition(".")[2]
+    return key if sum(other.rpartition(".")[2] == last for other in keys) > 1 else last

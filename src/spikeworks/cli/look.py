@@ -1,0 +1,97 @@
+"""``list``, ``show`` and ``report``: what there is, and what came out."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UnknownName
+from .leaves import Values
+from .parser import LISTS
+
+Lines = Iterator[tuple[str, str]]
+
+
+def show_list(args: argparse.Namespace, dotted: Values) -> int:
+    """Names and one line for each."""
+    wanted = args.what
+    if wanted is not None and wanted not in LISTS:
+        raise UnknownName("list", wanted, LISTS)
+    for number, what in enumerate([wanted] if wanted else LISTS):
+        if wanted is None:
+            print(("\n" if number else "") + what)
+        lines = list(_lines(what))
+        width = max(len(name) for name, _ in lines)
+        for name, about in lines:
+            print(f"{'  ' if wanted is None else ''}{name:<{width}}  {about}".rstrip())
+    return 0
+
+
+def _lines(what: str) -> Lines:
+    if what == "tasks":
+        from ..tasks import TASKS, describe
+
+        for name in TASKS:
+            about = describe(name)
+            yield name, f"{about.summary}; {about.shape}"
+        return
+    registry = _registry(what)
+    for name in registry:
+        yield name, _first_line(registry.get(name))
+
+
+def _registry(what: str) -> Any:
+    if what == "neurons":
+        from ..neurons import NEURONS
+
+        return NEURONS
+    if what == "recipes":
+        from ..recipes import RECIPES
+
+        return RECIPES
+    if what == "methods":
+        from ..learning import METHODS
+
+        return METHODS
+    if what == "surrogates":
+        from ..neurons import SURROGATES
+
+        return SURROGATES
+    from .. import optim
+
+    return optim.OPTIMIZERS if what == "optimizers" else optim.SCHEDULES
+
+
+def _first_line(member: Any) -> str:
+    text = getattr(member, "source", None) if not inspect.isroutine(member) and not isinstance(member, type) else None
+    text = text if isinstance(text, str) else inspect.getdoc(member) or ""
+    return text.split("\n\n")[0].replace("\n", " ").replace("``", "")
+
+
+def show(args: argparse.Namespace, dotted: Values) -> int:
+    """One run in numbers."""
+    from rich.console import Console
+
+    from ..arena.store import load_run
+    from ..arena.table import run_table
+
+    Console(soft_wrap=True).print(run_table(load_run(args.run, args.out)))
+    return 0
+
+
+def report(args: argparse.Namespace, dotted: Values) -> int:
+    """All runs as one page, or as a Markdown table."""
+    if args.markdown:
+        from ..arena.store import load_runs
+        from ..arena.summary import summarize
+        from ..arena.table import to_markdown
+
+        print(to_markdown(summarize(load_runs(args.runs, task=args.task))), end="")
+        return 0
+    from ..arena.report import write_report
+
+    print(write_report(args.runs, args.output or Path(args.runs) / "report.html", task=args.task))
+    return 0

@@ -1,0 +1,170 @@
+"""The grammar of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..core.errors import ConfigError, UnknownName
+
+COMMANDS = {
+    "quickstart": "train four neurons on the built-in task, print the table, write the report",
+    "run": "train one neuron on one task",
+    "compare": "train several neurons with several seeds on one task",
+    "list": "names of tasks, neurons, recipes and more",
+    "show": "one run in numbers",
+    "report": "all runs as one HTML page",
+    "doctor": "what this machine offers: compiler, kernels, GPU, data",
+    "data": "get the files of a task, or hear which are wanted",
+}
+LISTS = ("tasks", "neurons", "recipes", "optimizers", "schedules", "methods", "surrogates")
+
+_LEAVES = (
+    "Every setting of a run is an option as well: --model.neuron.decay 0.95, --task.by row, "
+    "--optimizer.clip None. Add --describe to see them all."
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises errors instead of printing a usage page, and knows near misses."""
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence; the caller prints it and exits with 2."""
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}.", f"{self.prog} --help shows all options")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse, and name the nearest option where one is unknown."""
+        read, left = self.parse_known_args(list(words))
+        if left:
+            options = [o for o in self._option_string_actions if o.startswith("--")]
+            word = left[0].partition("=")[0]
+            near = difflib.get_close_matches(word, options, n=2, cutoff=0.6) if word.startswith("-") else []
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            kind = "option" if word.startswith("-") else "argument"
+            raise ConfigError(f"{self.prog}: {kind} {word} is unknown.{meant}", f"{self.prog} --help shows all options")
+        return read
+
+
+def overview() -> str:
+    """The page of ``spikeworks --help``."""
+    lines = [f"  {name:<11} {about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "spikeworks trains, compares and deploys spiking neural networks for signals that unfold in time.",
+            "",
+            "usage: spikeworks COMMAND [options]",
+            "",
+            *lines,
+            "",
+            "spikeworks COMMAND --help shows the options of a command, spikeworks --version the version.",
+        ]
+    )
+
+
+def parser_for(command: str) -> Parser:
+    """The parser of one command.
+
+    Raises:
+        UnknownName: no such command.
+    """
+    if command not in COMMANDS:
+        raise UnknownName("command", command, COMMANDS, "spikeworks --help shows what each of them does")
+    parser = Parser(
+        prog=f"spikeworks {command}",
+        description=COMMANDS[command],
+        epilog=_LEAVES if command in ("run", "compare") else None,
+        allow_abbrev=False,
+    )
+    _FILL[command](parser)
+    return parser
+
+
+def _places(parser: Parser) -> None:
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the GPU where there is one")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=60.0, metavar="S", help="between checkpoints within an epoch"
+    )
+
+
+def _training(parser: Parser) -> None:
+    _places(parser)
+    what = parser.add_argument_group("what is trained")
+    what.add_argument("--task", metavar="NAME", help="see: spikeworks list tasks")
+    what.add_argument("--csv", metavar="FILE", help="your own labelled series: a row for each time step")
+    what.add_argument("--label-column", metavar="NAME", help="column of --csv with the label (default: label)")
+    what.add_argument("--id-column", metavar="NAME", help="column of --csv that tells series apart (default: id)")
+    what.add_argument("--time-column", metavar="NAME", help="column of --csv to sort a series by")
+    what.add_argument("--plugin", action="append", default=[], metavar="FILE", help="Python file with your own neuron")
+    how = parser.add_argument_group("how")
+    how.add_argument("--epochs", metavar="N")
+    how.add_argument("--batch-size", metavar="N")
+    how.add_argument("--learning-rate", metavar="RATE")
+    how.add_argument("--hidden", nargs="+", metavar="N", help="widths of the layers")
+    how.add_argument("--patience", metavar="N", help="epochs without progress before training stops")
+    how.add_argument("--max-seconds", metavar="S", help="training seconds")
+    how.add_argument("--optimizer", metavar="NAME", help="see: spikeworks list optimizers")
+    how.add_argument("--schedule", metavar="NAME", help="see: spikeworks list schedules")
+    how.add_argument("--describe", action="store_true", help="print all settings, train nothing")
+
+
+def _run(parser: Parser) -> None:
+    _training(parser)
+    parser.add_argument("--neuron", metavar="NAME", help="see: spikeworks list neurons")
+    parser.add_argument("--recipe", metavar="NAME", help="instead of --task; see: spikeworks list recipes")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--label", metavar="TEXT", help="name in tables")
+
+
+def _compare(parser: Parser) -> None:
+    _training(parser)
+    parser.add_argument("--neurons", metavar="A,B,C", help="see: spikeworks list neurons")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many, counted from 0 (default: 3)")
+    parser.add_argument("--budget", metavar="KIND", help="params: equal parameter counts; time: equal training seconds")
+
+
+def _quickstart(parser: Parser) -> None:
+    _places(parser)
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="how many (default: 2)")
+    parser.add_argument("--epochs", metavar="N")
+
+
+def _list(parser: Parser) -> None:
+    parser.add_argument("what", nargs="?", metavar="WHAT", help=", ".join(LISTS))
+
+
+def _show(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+
+
+def _report(parser: Parser) -> None:
+    parser.add_argument("runs", nargs="?", default="runs", metavar="DIR", help="folder of runs (default: runs)")
+    parser.add_argument("--output", metavar="FILE", help="default: report.html in that folder")
+    parser.add_argument("--task", metavar="NAME", help="only this task")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown instead")
+
+
+def _doctor(parser: Parser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+
+
+def _data(parser: Parser) -> None:
+    parser.add_argument("task", metavar="TASK", help="see: spikeworks list tasks")
+    parser.add_argument("--data", metavar="DIR", help="where to put it (default: $SPIKEWORKS_DATA)")
+
+
+_FILL = {
+    "quickstart": _quickstart,
+    "run": _run,
+    "compare": _compare,
+    "list": _list,
+    "show": _show,
+    "report": _report,
+    "doctor": _doctor,
+    "data": _data,
+}

@@ -1,0 +1,116 @@
+"""``run``, ``compare`` and ``quickstart``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..arena.comparison import Outcome, plan_comparison, run_all
+from ..arena.config import RunConfig
+from ..arena.plugins import load_plugin
+from ..arena.run import Run
+from ..core.errors import ConfigError
+from .describe import change, described_run, task_of
+from .leaves import Values, leaves
+from .watch import Watch
+
+_WIDE = 160
+"""Characters a line where the output is no terminal."""
+
+
+def run(args: argparse.Namespace, dotted: Values) -> int:
+    """Train one neuron on one task, or read what was trained."""
+    config = described_run(args, dotted)
+    if args.describe:
+        return _print_settings([config], args.out)
+    with Watch(quiet=args.quiet) as watch:
+        one = Run(config, args.out, args.data, args.plugin)
+        one.execute(watch, checkpoint_seconds=args.checkpoint_seconds)
+    _print_run(one.directory)
+    return 0
+
+
+def compare(args: argparse.Namespace, dotted: Values) -> int:
+    """Train several neurons with several seeds and print the table."""
+    for path in args.plugin:
+        load_plugin(path)
+    names = [name.strip() for name in (args.neurons or "").split(",") if name.strip()]
+    if not names:
+        raise ConfigError("Which neurons? Give --neurons A,B,C.", "spikeworks list neurons shows all")
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
+    configs = plan_comparison(
+        task_of(args, dotted),
+        names,
+        args.seeds,
+        root=args.out,
+        data_root=args.data,
+        budget=args.budget,
+        change=change(args, dotted),
+        plugins=args.plugin,
+    )
+    if args.describe:
+        return _print_settings(configs[: len(names)], args.out)
+    return _carry_out(configs, args)
+
+
+def quickstart(args: argparse.Namespace, dotted: Values) -> int:
+    """Four neurons on the built-in digits: table and report."""
+    from ..arena.report import write_report
+    from ..recipes import quickstart_suite
+
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
+    configs = [change(args, dotted)(config) for config in quickstart_suite(args.seeds)]
+    args.plugin = []
+    code = _carry_out(configs, args)
+    page = write_report(args.out, Path(args.out) / "report.html", task=configs[0].task_name)
+    print(f"Report: {page}")
+    return code
+
+
+def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> int:
+    with Watch(len(configs), args.quiet) as watch:
+        outcomes = run_all(
+            configs,
+            args.out,
+            args.data,
+            plugins=args.plugin,
+            progress=watch,
+            checkpoint_seconds=args.checkpoint_seconds,
+        )
+    _print_table(outcomes)
+    return 0 if any(outcome.result for outcome in outcomes) else 2
+
+
+def _print_table(outcomes: Sequence[Outcome]) -> None:
+    from rich.console import Console
+
+    from ..arena.store import load_run
+    from ..arena.summary import summarize
+    from ..arena.table import tables
+
+    console = Console()
+    width = console.width if console.is_terminal else _WIDE
+    rows = summarize([load_run(outcome.directory) for outcome in outcomes])
+    for table in tables(rows, width):
+        console.print(table, width=width)
+
+
+def _print_run(directory: Path) -> None:
+    from rich.console import Console
+
+    from ..arena.store import load_run
+    from ..arena.table import run_table
+
+    Console(soft_wrap=True).print(run_table(load_run(directory)))
+
+
+def _print_settings(configs: Sequence[RunConfig], root: str) -> int:
+    for config in configs:
+        print(f"# {config.directory(root)}")
+        for name, value in leaves(config):
+            words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            print(f"--{name} {words}".rstrip())
+    return 0

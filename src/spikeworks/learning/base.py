@@ -1,0 +1,82 @@
+"""What a learning method is for the training loop: a description that builds a learner.
+
+The loop hands over batches and reads numbers; forward, credit assignment, the exchange of
+gradients between processes and the optimiser's step belong to the learner, because methods
+differ in exactly these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from ..core.batch import Batch
+from ..core.errors import ConfigError
+from ..core.registry import Registry
+from ..optim import OptimizerConfig, ScheduleConfig
+
+Observer = Callable[[Tensor, Batch], None]
+"""Gets the detached output and the batch of an update, for scores."""
+
+
+class Objective(Protocol):
+    """What a learner asks of a task."""
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Mean loss over the targets of ``batch``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long training is meant to last, with which optimiser, from which seed."""
+
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    steps_per_epoch: int
+    epochs: int
+    seed: int = 0
+
+
+class Learner(Protocol):
+    """Turns batches into updates of one network.
+
+    Attributes:
+        network: the network that learns.
+        step: finished updates.
+    """
+
+    network: nn.Module
+    step: int
+
+    def update(self, batch: Batch, observe: Observer | None = None) -> dict[str, float]:
+        """Learn from one batch; returns at least ``loss``, ``count`` and ``learning_rate``.
+
+        Raises:
+            TrainingDiverged: loss or gradient is not finite; parameters are as before.
+        """
+        ...
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next update depends on: flat tensors, and numbers fit for JSON."""
+        ...
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """Description of a learning method."""
+
+    def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Learner:
+        """A learner of this method for one network."""
+        raise ConfigError(f"{type(self).__name__} describes no learning method.", f"use one of {METHODS.names()}")
+
+
+MethodConfig.config_family = "method"  # type: ignore[attr-defined]
+METHODS: Registry[type[MethodConfig]] = Registry("learning method")

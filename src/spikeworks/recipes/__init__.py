@@ -1,0 +1,31 @@
+"""Full runs as functions: each returns the frozen description of one run.
+
+``spikeworks run --recipe NAME`` carries one out; ``--neuron``, ``--seed`` and every leaf of the
+description can be changed there, or here with ``dataclasses.replace``.
+
+Example:
+    >>> from spikeworks.recipes import RECIPES
+    >>> RECIPES.get("quickstart")("tc-lif", 1).model.hidden
+    (64, 64)
+"""
+
+from .digits import QUICKSTART, quickstart, quickstart_suite
+from .generated import autonomous_localization, binary_adding
+from .language import ptb
+from .mnist import ps_mnist, s_mnist
+from .registry import RECIPES, Recipe
+from .speech import spoken_digits
+
+__all__ = [
+    "QUICKSTART",
+    "RECIPES",
+    "Recipe",
+    "autonomous_localization",
+    "binary_adding",
+    "ps_mnist",
+    "ptb",
+    "quickstart",
+    "quickstart_suite",
+    "s_mnist",
+    "spoken_digits",
+]

@@ -1,0 +1,63 @@
+"""Tasks: what is asked, with splits, loss, metric and figures.
+
+Example:
+    >>> from spikeworks.tasks import task_for
+    >>> task = task_for("binary-adding", steps=20, train_size=100, test_size=10, validation_size=10).build()
+    >>> train = task.data("train")
+    >>> train.batch(train.plan(batch_size=5)[0]).x.shape
+    torch.Size([20, 5, 2])
+"""
+
+from __future__ import annotations
+
+from .autonomous_localization import AutonomousLocalizationConfig
+from .base import (
+    SPLITS,
+    TASKS,
+    ClassificationTask,
+    Figure,
+    Meter,
+    MetricInfo,
+    Signature,
+    Task,
+    TaskConfig,
+    TaskDefaults,
+    TaskDescription,
+    TaskInfo,
+    TokenTask,
+    describe,
+    task_for,
+)
+from .binary_adding import BinaryAddingConfig
+from .csv_file import CsvConfig
+from .ps_mnist import PSMnistConfig
+from .ptb import PTBConfig
+from .s_mnist import SMnistConfig
+from .seq_digits import SeqDigitsConfig
+from .spoken_digits import SpokenDigitsConfig
+
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "AutonomousLocalizationConfig",
+    "BinaryAddingConfig",
+    "ClassificationTask",
+    "CsvConfig",
+    "Figure",
+    "Meter",
+    "MetricInfo",
+    "PSMnistConfig",
+    "PTBConfig",
+    "SMnistConfig",
+    "SeqDigitsConfig",
+    "Signature",
+    "SpokenDigitsConfig",
+    "Task",
+    "TaskConfig",
+    "TaskDefaults",
+    "TaskDescription",
+    "TaskInfo",
+    "TokenTask",
+    "describe",
+    "task_for",
+]

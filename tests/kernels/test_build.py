@@ -1,0 +1,140 @@
+"""The cache of compiled kernels survives whatever happens to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from spikeworks import kernels
+from spikeworks.core.errors import ConfigError, KernelError
+from spikeworks.kernels import build
+from spikeworks.neurons import LIF
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    """An empty cache and no memory of earlier builds."""
+    monkeypatch.setenv("SPIKEWORKS_CACHE", str(tmp_path / "cache"))
+    for cached in (build.find_compiler, build.compiler_version, build._writable):
+        cached.cache_clear()
+    yield tmp_path / "cache" / "kernels"
+    for cached in (build.find_compiler, build.compiler_version, build._writable):
+        cached.cache_clear()
+
+
+SOURCE = "int answer(void) { return 42; }\n"
+
+
+def test_a_kernel_is_built_once(fresh, monkeypatch):
+    assert build.load(SOURCE).answer() == 42
+    (library,) = fresh.glob("*.so")
+    written = library.stat().st_mtime_ns
+    monkeypatch.setattr(build, "_compile", lambda *a: pytest.fail("compiled again"))
+    assert build.load(SOURCE).answer() == 42
+    assert library.stat().st_mtime_ns == written
+    assert list(fresh.iterdir()) == [library]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None], ids=["empty", "short", "cut"])
+def test_a_damaged_file_is_built_again(fresh, damage):
+    build.load(SOURCE)
+    (library,) = fresh.glob("*.so")
+    data = library.read_bytes()
+    library.unlink()  # a loaded library must not be written over
+    library.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    assert build.load(SOURCE).answer() == 42
+    assert library.read_bytes() == data
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_cache_is_replaced(fresh):
+    fresh.mkdir(parents=True)
+    fresh.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert build.load(SOURCE).answer() == 42
+    assert list(fresh.iterdir()) == []
+
+
+def test_a_cache_that_is_no_folder_is_replaced(fresh, caplog):
+    fresh.parent.mkdir(parents=True)
+    fresh.write_text("in the way")
+    assert build.load(SOURCE).answer() == 42
+    assert "cannot be written" in caplog.text
+
+
+def _load_in_child(barrier, results):
+    barrier.wait()
+    results.put(build.load(SOURCE).answer())
+
+
+def test_processes_that_build_at_once_agree(fresh):
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(3), context.Queue()
+    children = [context.Process(target=_load_in_child, args=(barrier, results)) for _ in range(3)]
+    for child in children:
+        child.start()
+    assert [results.get(timeout=30) for _ in children] == [42, 42, 42]
+    for child in children:
+        child.join()
+    assert len(list(fresh.iterdir())) == 1
+
+
+def test_the_compiler_s_complaint_is_shown(fresh):
+    with pytest.raises(KernelError, match="(?s)rejected a kernel:.*error"):
+        build.load("int answer(void) { return undeclared; }\n")
+    assert list(fresh.iterdir()) == []
+
+
+def test_without_a_compiler_the_loop_runs_with_one_notice(tmp_path):
+    program = (
+        "import torch, logging; logging.basicConfig()\n"
+        "from spikeworks.neurons import LIF, PMSN\n"
+        "n = LIF(3)\n"
+        "for _ in range(2): n(torch.rand(4, 2, 3))\n"
+        "print(n.backend_report()[0], PMSN(3).backend_report()[0])\n"
+    )
+    environment = {**os.environ, "PATH": str(tmp_path), "SPIKEWORKS_CACHE": str(tmp_path)}
+    environment.pop("CC", None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["loop", "parallel"]
+    assert done.stderr.count("no C compiler was found") == 1
+    assert "pip install ziglang" in done.stderr
+
+
+def test_asking_for_c_without_a_compiler_is_an_error(fresh, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv("CC", raising=False)
+    with kernels.use("c"), pytest.raises(ConfigError, match="C kernel was asked for, but no C compiler"):
+        LIF(3)(torch.rand(4, 2, 3))
+
+
+def test_one_thread_and_many_give_the_same_bits():
+    x = torch.randn(50, 64, 100, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            signal = x.clone().requires_grad_()
+            neuron = LIF(100, decay=0.8, trainable=("decay",), per_channel=("decay",))
+            y, _ = neuron(signal)
+            (y * x).sum().backward()
+            results.append((y.detach(), signal.grad, neuron.stored_decay.grad))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_second_derivatives_are_refused():
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    y, _ = LIF(3)(x)
+    weight = torch.ones((), requires_grad=True)
+    (gradient,) = torch.autograd.grad((weight * y).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
