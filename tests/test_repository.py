@@ -76,7 +76,8 @@ def test_everything_in_the_package_is_shipped() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["spikeworks"]
     package = ROOT / "src" / "spikeworks"
     for file in package.rglob("*"):
-        if file.is_file() and file.suffix not in (".py", ".pyc"):
+        hidden = any(part.startswith(".") for part in file.relative_to(package).parts)  # a tool's cache
+        if file.is_file() and not hidden and file.suffix not in (".py", ".pyc"):
             assert any(file in package.glob(pattern) for pattern in patterns), f"{file} is not in package-data"
     for file in package.rglob("*.py"):
         assert (file.parent / "__init__.py").is_file(), f"{file.parent} is no package: __init__.py is missing"

@@ -93,7 +93,12 @@ def test_a_run_leaves_its_whole_story(tmp_path: Path) -> None:
     }  # fmt: skip
     assert RunConfig.from_dict(json.loads((run.directory / "config.json").read_text())) == config
     assert result["status"] == "finished" and result["schema"] == 1 and result["id"] == config.id
-    assert (result["task"], result["model"], result["label"], result["seed"]) == ("binary-adding", "tc-lif", "tc-lif", 0)
+    assert (result["task"], result["model"], result["label"], result["seed"]) == (
+        "binary-adding",
+        "tc-lif",
+        "tc-lif",
+        0,
+    )
     assert result["metric"] == {"name": "accuracy", "unit": "fraction", "higher_is_better": True}
     assert result["test"]["accuracy"] == result["score"]["test"]
     lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
@@ -112,7 +117,9 @@ def test_a_run_leaves_its_whole_story(tmp_path: Path) -> None:
     assert set(result["kernels"]) == {"blocks.0.neuron", "blocks.1.neuron"}
     assert all(kernel["backend"] and kernel["reason"] for kernel in result["kernels"].values())
     sample = load_file(run.directory / "sample.safetensors")
-    assert sample["input"].shape == (12, 2) and sample["spikes.0"].shape == (12, 8) and sample["spikes.1"].shape == (12, 6)
+    assert (
+        sample["input"].shape == (12, 2) and sample["spikes.0"].shape == (12, 8) and sample["spikes.1"].shape == (12, 6)
+    )
     assert sample["spikes.0"].dtype == torch.uint8 and sample["target"].dtype == torch.int64
     assert sample["target"].shape == sample["predicted"].shape == ()
 

@@ -127,7 +127,9 @@ def test_weight_decay_spares_neurons_and_biases():
     network = StackConfig(neuron=config_for("pmsn")).build(3, 2, generator())
     groups = network.parameter_groups(0.1)
     decayed = [p for g in groups if g["weight_decay"] for p in g["params"]]
-    assert {id(p) for p in decayed} == {id(b.synapse.weight) for b in network.blocks} | {id(network.readout.linear.weight)}
+    assert {id(p) for p in decayed} == {id(b.synapse.weight) for b in network.blocks} | {
+        id(network.readout.linear.weight)
+    }
     slow = [p for g in groups if g["lr_scale"] == 0.1 for p in g["params"]]
     assert {id(p) for p in slow} == {
         id(getattr(b.neuron, f"stored_{n}")) for b in network.blocks for n in ("step_size", "damping")

@@ -224,7 +224,7 @@ def test_modulo_scan_equals_serial_on_a_million_steps():
         serial[t] = v
         remainder = v - math.floor(v)
     spikes, expected = potential >= 1, serial >= 1
-    near_edge = ((serial - serial.round()).abs() < 1e-4)
+    near_edge = (serial - serial.round()).abs() < 1e-4
     assert torch.equal(spikes[~near_edge], expected[~near_edge])
     assert (spikes != expected).double().mean() < 1e-5
     assert abs(last.item() - remainder) < 1e-5

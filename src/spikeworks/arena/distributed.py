@@ -6,9 +6,8 @@ process alone evaluates, decides and writes; the others hear its decisions.
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import os
-from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
@@ -34,17 +33,15 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
-@contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[None]:
-    """Join the other processes of ``torchrun`` inside the block; nothing happens without them."""
-    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+def join(device: torch.device) -> None:
+    """Meet the other processes of ``torchrun``; nothing happens without them, or the second time.
+
+    The group lives as long as the process: one that is closed and opened again under the same
+    ``torchrun`` may meet the traces of the first and wait for ever.
+    """
+    if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
 
 
 def first() -> bool:

@@ -24,7 +24,7 @@ from ..measure import environment
 from ..tasks import SPLITS, Task
 from .checkpoint import Position, load_checkpoint, load_tensors, truncate_lines
 from .config import Plugin, RunConfig
-from .distributed import agree, first, joined, resolve_device
+from .distributed import agree, first, join, resolve_device
 from .finish import conclude, header
 from .lock import locked
 from .loop import Interrupted, Loop
@@ -85,15 +85,15 @@ class Run:
         """
         progress = progress or Progress()
         device = resolve_device(self.config.device)
-        with joined(device):
-            done = agree(self.result() if first() else None)
-            if done is not None:
-                return _unless_diverged(done)
-            task = self.config.task.build(self.data_root)
-            for split in SPLITS:  # what is missing or damaged shows before anything is written
-                task.data(split)
-            with locked(self.directory) if first() else contextlib.nullcontext():
-                return self._execute(task, device, progress if first() else Progress(), checkpoint_seconds)
+        join(device)
+        done = agree(self.result() if first() else None)
+        if done is not None:
+            return _unless_diverged(done)
+        task = self.config.task.build(self.data_root)
+        for split in SPLITS:  # what is missing or damaged shows before anything is written
+            task.data(split)
+        with locked(self.directory) if first() else contextlib.nullcontext():
+            return self._execute(task, device, progress if first() else Progress(), checkpoint_seconds)
 
     def network(self, task: Task, device: torch.device | str = "cpu") -> nn.Module:
         """The untrained network: initial values depend on the seed alone."""

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Protocol, runtime_checkable
 
 import torch
-
 from torch import Tensor
 
 

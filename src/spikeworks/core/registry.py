@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from .errors import ConfigError, UnknownName
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 class Registry(Generic[T]):
@@ -25,21 +26,21 @@ class Registry(Generic[T]):
         self.hint = hint
         self._members: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[M], M]:
         """Decorator that files its argument under ``name``.
 
         Raises:
             ConfigError: the name belongs to another object already.
         """
 
-        def add(member: T) -> T:
+        def add(member: M) -> M:
             present = self._members.get(name)
             if present is not None and not _same_definition(present, member):
                 raise ConfigError(
                     f"{self.what} '{name}' is registered already, by {present!r}.",
                     "choose another name; a registered one keeps its meaning",
                 )
-            self._members[name] = member
+            self._members[name] = member  # type: ignore[assignment]
             return member
 
         return add

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,10 +20,10 @@ State = Any
 """A tensor, ``None``, or a (named) tuple or list of states."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def state_type(name: str, fields: tuple[str, ...]) -> type:
     """The named tuple that holds the states ``fields`` of a neuron called ``name``."""
-    return namedtuple(name, fields)  # noqa: PYI024 - the fields are known at run time only
+    return namedtuple(name, fields)
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:

@@ -6,4 +6,14 @@ from .policy import Decision, decide, requested, use
 from .run import FusedStep
 from .trace import TracedStep, trace_step
 
-__all__ = ["Decision", "FusedStep", "Graph", "TracedStep", "decide", "requested", "run_with_feedback", "trace_step", "use"]
+__all__ = [
+    "Decision",
+    "FusedStep",
+    "Graph",
+    "TracedStep",
+    "decide",
+    "requested",
+    "run_with_feedback",
+    "trace_step",
+    "use",
+]

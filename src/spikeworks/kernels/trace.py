@@ -54,7 +54,6 @@ def trace_step(step: ElementwiseStep, states: int, parameters: int, dtype: torch
             branches on values, or depends on the number of neurons.
     """
     names = ["x", *(f"s{i}" for i in range(states)), *(f"p{i}" for i in range(parameters))]
-    outputs = ["y", *(f"s{i}" for i in range(states))]
 
     def forward(*inputs: Tensor) -> tuple[Tensor, ...]:
         results = tuple(step(*inputs))
@@ -63,18 +62,18 @@ def trace_step(step: ElementwiseStep, states: int, parameters: int, dtype: torch
         return results
 
     def backward(*inputs: Tensor) -> tuple[Tensor, ...]:
-        primals, cotangents = inputs[: len(names)], inputs[len(names) :]
-        _, pullback = torch.func.vjp(forward, *primals)
-        return pullback(cotangents)
+        _, pullback, *_ = torch.func.vjp(forward, *inputs[: len(names)])
+        return pullback(inputs[len(names) :])
 
-    graphs = []
-    for function, arguments in ((forward, names), (backward, names + [f"g_{o}" for o in outputs])):
+    def graph(function: Callable[..., Any], arguments: list[str]) -> Graph:
         # two sizes: a step that reads the number of neurons gives two different graphs
         small, large = (_trace(function, arguments, n, dtype) for n in (3, 5))
         if small != large:
             raise TraceError("The step depends on the number of neurons or the batch size.")
-        graphs.append(small)
-    return TracedStep(graphs[0], graphs[1], states, parameters)
+        return small
+
+    cotangents = [f"g_{o}" for o in ("y", *names[1 : 1 + states])]
+    return TracedStep(graph(forward, names), graph(backward, names + cotangents), states, parameters)
 
 
 def _trace(function: Callable[..., Any], names: list[str], size: int, dtype: torch.dtype) -> Graph:
@@ -159,10 +158,8 @@ class _Builder:
         """The value as a number: truth values become 0 or 1."""
         if isinstance(value, bool):
             return float(value)
-        if isinstance(value, Ref) and value.index >= self.offset:
-            if PRIMITIVES[self.nodes[value.index - self.offset].op].boolean:
-                return self("cast", value)
-        return value
+        node = value.index - self.offset if isinstance(value, Ref) else -1
+        return self("cast", value) if node >= 0 and PRIMITIVES[self.nodes[node].op].boolean else value
 
     def constant(self, tensor: Tensor, node: torch.fx.Node) -> Operand:
         """A tensor that the step closes over: only a uniform one is a constant."""
@@ -345,7 +342,7 @@ LOWERINGS: dict[str, Lowering] = {
     **{name: _binary(name) for name in ("mul", "minimum", "maximum", "ge", "gt", "le", "lt", "eq", "ne")},
     **{name: _unary(name) for name in ("neg", "abs", "floor", "ceil", "round", "trunc", "sqrt", "exp", "log")},
     **{name: _unary(name) for name in ("tanh", "sigmoid", "sin", "cos", "erf", "atan", "log1p", "expm1")},
-    **{name: _same for name in ("clone", "contiguous", "lift_fresh_copy", "lift_fresh", "reshape", "positive")},
+    **dict.fromkeys(("clone", "contiguous", "lift_fresh_copy", "lift_fresh", "reshape", "positive"), _same),
     **dict.fromkeys(ALIASES, _same),
     **{name: _filled(0.0) for name in ("zeros_like", "new_zeros", "zeros", "new_zeros_like")},
     **{name: _filled(1.0) for name in ("ones_like", "new_ones", "ones")},

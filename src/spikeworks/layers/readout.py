@@ -76,7 +76,7 @@ class Readout(nn.Module):
         if tied is not None:
             if tied.shape != self.linear.weight.shape:
                 raise ConfigError(
-                    f"A tied readout needs an embedding of shape {list(self.linear.weight.shape)}, got {list(tied.shape)}.",
+                    f"A tied readout needs an embedding of shape {[outputs, inputs]}, got {list(tied.shape)}.",
                     "the last hidden width must equal the embedding size",
                 )
             self.linear.weight = tied

@@ -112,7 +112,9 @@ class Network(nn.Module):
         and meanings of their own and are left out.
         """
         rates = {
-            id(getattr(neuron, p.key)): p.rate for _, neuron in self.neurons() for p in neuron.parameters_declared.values()
+            id(getattr(neuron, p.key)): p.rate
+            for _, neuron in self.neurons()
+            for p in neuron.parameters_declared.values()
         }
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in self.parameters():

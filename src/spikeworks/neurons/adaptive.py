@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .base import Neuron, Option, register_neuron
 from .lif import LIF
-from .parameters import Parameter, clamped, positive, real, unit_interval, uniform
+from .parameters import Parameter, clamped, positive, real, uniform, unit_interval
 from .reset import Reset
 from .surrogate import Surrogate
 

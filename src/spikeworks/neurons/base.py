@@ -32,10 +32,19 @@ N = TypeVar("N", bound="type[Neuron]")
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """A choice of a neuron class that is no number to be trained: reset rule, form, size."""
+    """A choice of a neuron class that is no number to be trained: reset rule, form, size.
+
+    Read from an instance it is the value in the neuron's configuration.
+    """
 
     default: Any
     doc: str = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    def __get__(self, neuron: Neuron | None, owner: type | None = None) -> Any:
+        return self if neuron is None else getattr(neuron.config, vars(self)["name"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,8 +158,6 @@ class Neuron(nn.Module):
                 raise UnknownName(f"option of {type(self).__name__}", key, known)
         self.size = size
         self.config: Any = self.Config(**values) if config is None else dataclasses.replace(config, **values)
-        for name in self.options_declared:
-            object.__setattr__(self, name, getattr(self.config, name))
         self.prepare()
         for parameter in self.parameters_declared.values():
             parameter.create(self, generator)
@@ -209,9 +216,7 @@ class Neuron(nn.Module):
         y, state = self(x.unsqueeze(0), state)  # through the hooks, for meters
         return y[0], state
 
-    def recur(
-        self, x: Tensor, weight: Tensor, bias: Tensor, last: Tensor, state: State = None
-    ) -> tuple[Tensor, State]:
+    def recur(self, x: Tensor, weight: Tensor, bias: Tensor, last: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Run over time with the output fed back: step t is driven by ``x[t] + y[t-1] weight' + bias``.
 
         Args:
@@ -430,5 +435,7 @@ def _fingerprint(cls: type[Neuron]) -> str:
         text = inspect.getsource(cls)
     except (OSError, TypeError):
         codes = [(n, f.__code__) for n, f in vars(cls).items() if inspect.isfunction(f)]
-        text = repr([(n, c.co_code, c.co_names, [k for k in c.co_consts if isinstance(k, float | int)]) for n, c in codes])
+        text = repr(
+            [(n, c.co_code, c.co_names, [k for k in c.co_consts if isinstance(k, float | int)]) for n, c in codes]
+        )
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -159,9 +159,10 @@ class PMSN(Neuron):
             read = torch.complex(read_real[k], read_imag[k])
             kernel = (read * powers[:steps]).real.unsqueeze(1)
             start = torch.complex(modes[2 * k], modes[2 * k + 1])
-            current = current + torch.fft.irfft(
-                spectrum * torch.fft.rfft(kernel, n=2 * steps, dim=0), n=2 * steps, dim=0
-            )[:steps]
+            current = (
+                current
+                + torch.fft.irfft(spectrum * torch.fft.rfft(kernel, n=2 * steps, dim=0), n=2 * steps, dim=0)[:steps]
+            )
             current = current + (read * powers[1:].unsqueeze(1) * start).real
             end = powers[steps] * start + (powers[:steps].flip(0).unsqueeze(1) * x).sum(0)
             moved += [end.real, end.imag]
