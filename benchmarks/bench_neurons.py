@@ -66,9 +66,9 @@ def peer(package: str) -> Pass | None:
         return torch.stack(out)
 
     def norse(x: torch.Tensor) -> torch.Tensor:
-        from norse.torch import LIFBox
+        from norse.torch import LIFBoxCell
 
-        node, state, out = LIFBox(), None, []
+        node, state, out = LIFBoxCell(), None, []
         for step in x:
             y, state = node(step, state)
             out.append(y)

@@ -49,27 +49,32 @@ def train(size: int, rows: slice) -> tuple[dict[str, float], list[torch.Tensor]]
     ]
 
 
-def worker(number: int, processes: int, size: int, cut: int, folder: str) -> None:
+CASES = {"halves": (8, 4), "uneven": (7, 5), "one without a share": (1, 1)}
+"""Size of the batch, and how much of it the first process gets."""
+
+
+def worker(number: int, processes: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=processes)
     try:
-        rows = slice(0, cut) if number == 0 else slice(cut, size)
-        torch.save(train(size, rows), f"{folder}/{number}.pt")
+        shares = {name: slice(0, cut) if number == 0 else slice(cut, size) for name, (size, cut) in CASES.items()}
+        torch.save({name: train(CASES[name][0], rows) for name, rows in shares.items()}, f"{folder}/{number}.pt")
     finally:
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(("size", "cut"), [(8, 4), (7, 5), (1, 1)], ids=["halves", "uneven", "one without a share"])
-def test_two_processes_equal_one(tmp_path: Path, size: int, cut: int) -> None:
-    multiprocessing.spawn(worker, (2, size, cut, str(tmp_path)), nprocs=2)
-    whole, expected = train(size, slice(0, size))
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    multiprocessing.spawn(worker, (2, str(tmp_path)), nprocs=2)
     for number in range(2):
-        metrics, tensors = torch.load(tmp_path / f"{number}.pt")
-        assert metrics["count"] == size
-        assert metrics["loss"] == pytest.approx(whole["loss"], abs=1e-12)
-        assert metrics["gradient_norm"] == pytest.approx(whole["gradient_norm"], abs=1e-12)
-        for ours, theirs in zip(tensors, expected, strict=True):
-            assert (ours - theirs).abs().max().item() < 1e-10
+        found = torch.load(tmp_path / f"{number}.pt")
+        for name, (size, _) in CASES.items():
+            whole, expected = train(size, slice(0, size))
+            metrics, tensors = found[name]
+            assert metrics["count"] == size, name
+            assert metrics["loss"] == pytest.approx(whole["loss"], abs=1e-12), name
+            assert metrics["gradient_norm"] == pytest.approx(whole["gradient_norm"], abs=1e-12), name
+            for ours, theirs in zip(tensors, expected, strict=True):
+                assert (ours - theirs).abs().max().item() < 1e-10, name
 
 
 def test_one_process_is_left_alone() -> None:

@@ -9,9 +9,9 @@ import torch
 from torch.testing import assert_close
 
 from spikeworks import kernels
+from spikeworks.kernels.scan import complex_powers, modulo_scan
 from spikeworks.neurons import ALIF, LIF, PLIF, PMSN, TCLIF, CubaLIF, Reset, SlidingPSN, Surrogate, config_for
 from spikeworks.neurons.pmsn import coupling_matrix, eigenbasis
-from spikeworks.neurons.scan import complex_powers, modulo_scan
 
 
 @pytest.fixture(autouse=True)

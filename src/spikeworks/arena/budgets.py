@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ _WARM, _TIMED = 2, 6
 def match_parameters(config: RunConfig, task: Task, target: int) -> RunConfig:
     """``config`` with its widths scaled so that it has ``target`` parameters, within 2 %.
 
-    All widths get one common factor, found by bisection, then single widths are moved by one.
+    All widths get one common factor, found by bisection, then single widths are moved by up to two.
     The last width stays where it is tied to an embedding.
 
     Raises:
@@ -58,8 +60,7 @@ def match_parameters(config: RunConfig, task: Task, target: int) -> RunConfig:
         low, high = (middle, high) if missed(scaled(middle)) < 0 else (low, middle)
     best = min((scaled(low), scaled(high)), key=lambda m: abs(missed(m)))
     if abs(missed(best)) > TOLERANCE * target:
-        best = min((_moved(best, i, d) for i in range(len(best.hidden) - tied) for d in (-1, 1)),
-                   key=lambda m: abs(missed(m)), default=best)  # fmt: skip
+        best = min(_neighbours(best, len(best.hidden) - tied), key=lambda m: abs(missed(m)))
     if abs(missed(best)) > TOLERANCE * target:
         raise ConfigError(
             f"No widths like {model.hidden} give {config.shown} the {target} parameters that the first model has; "
@@ -69,10 +70,11 @@ def match_parameters(config: RunConfig, task: Task, target: int) -> RunConfig:
     return dataclasses.replace(config, model=best)
 
 
-def _moved(model: StackConfig, index: int, by: int) -> StackConfig:
-    widths = list(model.hidden)
-    widths[index] = max(1, widths[index] + by)
-    return dataclasses.replace(model, hidden=tuple(widths))
+def _neighbours(model: StackConfig, free: int) -> Iterator[StackConfig]:
+    """All stacks whose first three ``free`` widths differ by at most two."""
+    for moves in itertools.product(range(-2, 3), repeat=min(free, 3)):
+        widths = [max(1, width + by) for width, by in itertools.zip_longest(model.hidden, moves, fillvalue=0)]
+        yield dataclasses.replace(model, hidden=tuple(widths))
 
 
 def parameters_of(config: RunConfig, task: Task) -> int:

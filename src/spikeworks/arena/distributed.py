@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from ..core.errors import ConfigError
 from ..learning import rank, world_size
 
 V = TypeVar("V")
+_GRACE = 0.25
 
 
 def resolve_device(name: str) -> torch.device:
@@ -41,7 +43,14 @@ def join(device: torch.device) -> None:
     """
     if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    # A thread of gloo drops the tensors of the last exchange a moment after everyone has them,
+    # and needs the interpreter for it; one that is closing down by then aborts the process.
+    time.sleep(_GRACE)
+    dist.destroy_process_group()
 
 
 def first() -> bool:

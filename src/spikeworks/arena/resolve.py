@@ -9,7 +9,7 @@ from typing import Any
 from ..layers import ReadoutConfig
 from ..models import EmbeddingConfig, StackConfig
 from ..neurons import Neuron, NeuronConfig, config_for
-from ..optim import AdamWConfig, ConstantConfig, ScheduleConfig, StepConfig
+from ..optim import AdamWConfig, ConstantConfig, CosineConfig, ScheduleConfig, StepConfig
 from ..tasks import TaskConfig, TaskDefaults, task_for
 from .config import Budget, Plugin, RunConfig
 
@@ -73,7 +73,7 @@ def _model(defaults: TaskDefaults) -> dict[str, Any]:
         embedding = EmbeddingConfig(size=defaults.embedding, tied=defaults.hidden[-1] == defaults.embedding)
     return {
         "hidden": defaults.hidden,
-        "readout": ReadoutConfig(kind=defaults.readout),
+        "readout": ReadoutConfig(kind=defaults.readout, scale=defaults.readout_scale),
         "dropout": defaults.dropout,
         "embedding": embedding,
     }
@@ -82,4 +82,4 @@ def _model(defaults: TaskDefaults) -> dict[str, Any]:
 def _schedule(defaults: TaskDefaults) -> ScheduleConfig:
     if defaults.schedule == "step":
         return StepConfig(gamma=defaults.step_factor, every=defaults.step_epochs)
-    return ConstantConfig()
+    return CosineConfig() if defaults.schedule == "cosine" else ConstantConfig()

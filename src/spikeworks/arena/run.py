@@ -90,10 +90,11 @@ class Run:
         if done is not None:
             return _unless_diverged(done)
         task = self.config.task.build(self.data_root)
-        for split in SPLITS:  # what is missing or damaged shows before anything is written
+        for split in SPLITS:  # what cannot work shows before anything is written
             task.data(split)
+        network = self.network(task, device)
         with locked(self.directory) if first() else contextlib.nullcontext():
-            return self._execute(task, device, progress if first() else Progress(), checkpoint_seconds)
+            return self._execute(task, network, device, progress if first() else Progress(), checkpoint_seconds)
 
     def network(self, task: Task, device: torch.device | str = "cpu") -> nn.Module:
         """The untrained network: initial values depend on the seed alone."""
@@ -114,12 +115,13 @@ class Run:
         network.load_state_dict(tensors)
         return network
 
-    def _execute(self, task: Task, device: torch.device, progress: Progress, seconds: float) -> dict[str, Any]:
+    def _execute(
+        self, task: Task, network: nn.Module, device: torch.device, progress: Progress, seconds: float
+    ) -> dict[str, Any]:
         path = self.directory / "checkpoint.safetensors"
         resumes = agree(path.exists())
         if first():
             self._describe(resumes)
-        network = self.network(task, device)
         budget, config = self.config.budget, self.config
         plan = Plan(
             optimizer=config.optimizer,

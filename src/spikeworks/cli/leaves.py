@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +117,8 @@ def _parse(path: str, annotation: Any, words: Sequence[str]) -> Any:
     if several:
         words = [part for word in words for part in word.split(",") if part]
     try:
-        value = tyro.cli(annotation, args=list(words), console_outputs=False)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            value = tyro.cli(annotation, args=list(words), console_outputs=False)
     except SystemExit:
         got = " ".join(words) or "nothing"
         raise ConfigError(f"Option --{path} expected {_spoken(annotation)}, got {got}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..arena.comparison import Outcome, plan_comparison, run_all
 from ..arena.config import RunConfig
 from ..arena.plugins import load_plugin
 from ..arena.run import Run
+from ..core.config import to_dict
 from ..core.errors import ConfigError
 from .describe import change, described_run, task_of
 from .leaves import Values, leaves
@@ -91,11 +93,10 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     from ..arena.summary import summarize
     from ..arena.table import tables
 
-    console = Console()
-    width = console.width if console.is_terminal else _WIDE
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     rows = summarize([load_run(outcome.directory) for outcome in outcomes])
-    for table in tables(rows, width):
-        console.print(table, width=width)
+    for table in tables(rows, console.width):
+        console.print(table)
 
 
 def _print_run(directory: Path) -> None:
@@ -110,6 +111,8 @@ def _print_run(directory: Path) -> None:
 def _print_settings(configs: Sequence[RunConfig], root: str) -> int:
     for config in configs:
         print(f"# {config.directory(root)}")
+        for name in ("optimizer", "schedule"):
+            print(f"--{name} {to_dict(getattr(config, name))['kind']}")
         for name, value in leaves(config):
             words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             print(f"--{name} {words}".rstrip())

@@ -81,8 +81,9 @@ class Watch(Progress):
         """One line with the result."""
         self._end_bar()
         metric, score = result["metric"], result["score"]
+        kind = f"{metric['name']} " if metric["unit"] != metric["name"] else ""
         self._say(
-            f"{self._name}: test {metric['name']} {quantities.score(score['test'], None, metric['unit'])}, "
+            f"{self._name}: test {kind}{quantities.score(score['test'], None, metric['unit'])}, "
             f"weights of epoch {score['chosen_epoch']}, {quantities.duration(result['seconds'])} of training"
         )
 

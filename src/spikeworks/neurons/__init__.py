@@ -1,7 +1,8 @@
 """Neurons: each a small class whose one time step is its whole definition."""
 
 from .adaptive import ALIF, AdLIF
-from .base import NEURONS, Neuron, NeuronConfig, Option, config_for, register_neuron
+from .base import Neuron
+from .description import NEURONS, NeuronConfig, Option, config_for, register_neuron
 from .lif import LIF, PLIF, CubaLIF
 from .parameters import Constraint, Parameter, clamped, negative_unit_interval, positive, real, uniform, unit_interval
 from .pmsn import PMSN

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .base import Neuron, Option, register_neuron
+from .base import Neuron
+from .description import Option, register_neuron
 from .lif import LIF
 from .parameters import Parameter, clamped, positive, real, uniform, unit_interval
 from .reset import Reset

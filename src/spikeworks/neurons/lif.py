@@ -8,7 +8,8 @@ from typing import Literal
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Neuron, Option, register_neuron
+from .base import Neuron
+from .description import Option, register_neuron
 from .parameters import Parameter, positive, unit_interval
 from .reset import Reset
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coefficient, Neuron, Option, register_neuron
+from ..kernels.scan import complex_powers, modulo_scan
+from .base import Coefficient, Neuron
+from .description import Option, register_neuron
 from .parameters import Parameter, positive, real
-from .scan import complex_powers, modulo_scan
 
 
 def coupling_matrix(compartments: int, coupling: float = 5.0) -> Tensor:

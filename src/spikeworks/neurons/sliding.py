@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core.errors import ConfigError
-from .base import Neuron, Option, register_neuron
+from .base import Neuron
+from .description import Option, register_neuron
 from .parameters import Parameter, positive, real
 
 

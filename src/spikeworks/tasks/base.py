@@ -82,7 +82,10 @@ class TaskDefaults:
         learning_rate, weight_decay: of AdamW.
         clip: norm to which gradients are clipped; 0: not at all.
         readout: kind of the readout.
-        schedule: ``"constant"``, or ``"step"``: times ``step_factor`` every ``step_epochs``.
+        readout_scale: factor on its outputs; mean spike rates lie in [0, 1], and a softmax of
+            them stays blunt without one.
+        schedule: ``"constant"``, ``"cosine"`` to 0, or ``"step"``: times ``step_factor`` every
+            ``step_epochs``.
         embedding: width of the word embedding, for tokens.
         dropout: share of units dropped while training.
         notes: what else the recipe's source says.
@@ -95,7 +98,8 @@ class TaskDefaults:
     weight_decay: float = 0.0
     clip: float = 1.0
     readout: Literal["mean", "last", "sum", "leaky", "every"] = "mean"
-    schedule: Literal["constant", "step"] = "constant"
+    readout_scale: float = 1.0
+    schedule: Literal["constant", "cosine", "step"] = "constant"
     step_factor: float = 0.8
     step_epochs: int = 10
     embedding: int | None = None

@@ -78,7 +78,16 @@ class CsvConfig(TaskConfig):
         return CsvTask(self, root)
 
     def defaults(self) -> TaskDefaults:
-        return TaskDefaults(hidden=(64, 64), epochs=50, batch_size=16, learning_rate=5e-3, clip=1.0, readout="mean")
+        return TaskDefaults(
+            hidden=(64, 64),
+            epochs=50,
+            batch_size=16,
+            learning_rate=5e-3,
+            clip=1.0,
+            readout="mean",
+            readout_scale=10.0,
+            schedule="cosine",
+        )
 
 
 class CsvTask(ClassificationTask):

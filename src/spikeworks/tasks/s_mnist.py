@@ -69,6 +69,7 @@ class SMnistConfig(TaskConfig):
             learning_rate=5e-3,
             clip=1.0,
             readout="mean",
+            readout_scale=10.0,
             schedule="step",
             notes="widths of the temporal-processing suite; pool=2 and train_size=6000 train in minutes",
         )

@@ -66,6 +66,8 @@ class SeqDigitsConfig(TaskConfig):
             learning_rate=5e-3,
             clip=1.0,
             readout="mean",
+            readout_scale=10.0,
+            schedule="cosine",
             notes="T=64: TC-LIF lies well above LIF after 25 epochs",
         )
 

@@ -68,7 +68,16 @@ class SpokenDigitsConfig(TaskConfig):
         return SpokenDigits(self, root)
 
     def defaults(self) -> TaskDefaults:
-        return TaskDefaults(hidden=(128, 128), epochs=30, batch_size=64, learning_rate=2e-3, clip=1.0, readout="mean")
+        return TaskDefaults(
+            hidden=(128, 128),
+            epochs=30,
+            batch_size=64,
+            learning_rate=2e-3,
+            clip=1.0,
+            readout="mean",
+            readout_scale=10.0,
+            schedule="cosine",
+        )
 
 
 class SpokenDigits(ClassificationTask):
