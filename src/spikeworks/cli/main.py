@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # Read when torch loads its thread pool. Threads that spin while they wait stop each other
+    # when several runs share the cores: two runs on two cores took 40 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="spikeworks: %(message)s", level=logging.WARNING)
     try:
