@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from .core.errors import SpikeworksError
     from .measure import energy, memory, speed, spike_rates
     from .models import Network, StackConfig
-    from .neurons import NEURONS, Neuron, Option, Parameter, Reset, Surrogate, config_for, register_neuron
+    from .neurons import (
+        NEURONS,
+        Neuron,
+        Option,
+        Parameter,
+        Reset,
+        Surrogate,
+        config_for,
+        positive,
+        register_neuron,
+        unit_interval,
+    )
     from .tasks import TASKS, task_for
 
 __version__ = "0.1.0"
@@ -43,10 +54,12 @@ __all__ = [
     "energy",
     "load_runs",
     "memory",
+    "positive",
     "register_neuron",
     "speed",
     "spike_rates",
     "task_for",
+    "unit_interval",
     "write_report",
 ]
 
@@ -69,7 +82,9 @@ _HOME = {
     "energy": "measure",
     "load_runs": "arena",
     "memory": "measure",
+    "positive": "neurons",
     "register_neuron": "neurons",
+    "unit_interval": "neurons",
     "speed": "measure",
     "spike_rates": "measure",
     "task_for": "tasks",

@@ -66,7 +66,7 @@ def test_alif_without_strength_is_lif():
 
 def test_cuba_without_synaptic_memory_is_lif():
     x = current(60, 2, 5)
-    assert_close(CubaLIF(5, current_decay=1e-14)(x)[0], LIF(5)(x)[0])
+    assert_close(CubaLIF(5, current_decay=0.0)(x)[0], LIF(5)(x)[0])
 
 
 def test_sliding_psn_with_geometric_taps_is_lif_without_reset():
@@ -211,7 +211,7 @@ def test_pmsn_as_pass_through_is_an_integrator_with_modulo_reset():
         neuron.stored_output_real.zero_()
         neuron.stored_output_imag.zero_()
     x = torch.rand(200, 2, 3, generator=torch.Generator().manual_seed(4)) * 0.9
-    integrator = LIF(3, decay=1 - 1e-15, reset=Reset(kind="soft"))
+    integrator = LIF(3, decay=1.0)
     assert torch.equal(neuron(x)[0], integrator(x)[0])
 
 
@@ -235,6 +235,8 @@ def test_config_ranges_are_checked():
 
     with pytest.raises(ConfigError, match=r"LIF.decay must lie in \(0, 1\), got 1.5"):
         LIF(3, decay=1.5)
+    with pytest.raises(ConfigError, match=r"PLIF.decay must lie in \(0, 1\), got 1"):
+        PLIF(3, decay=1.0)
     with pytest.raises(ConfigError, match="reset_form must be"):
         TCLIF(3, reset_form="book")
     with pytest.raises(KeyError, match="Did you mean 'decay'"):

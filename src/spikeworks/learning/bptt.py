@@ -77,7 +77,7 @@ class BPTT:
         self.network.train()
         self._reseed()
         self.optimizer.zero_grad(set_to_none=True)
-        loss, count = exchange_gradients(self.parameters, *self._gradients(batch, observe))
+        loss, count = exchange_gradients(self.parameters, *self.gradients(batch, observe))
         norm = self._clip()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             what = f"The loss became {loss}" if not math.isfinite(loss) else f"The gradient's norm became {norm}"
@@ -89,7 +89,11 @@ class BPTT:
         self.step += 1
         return {"loss": loss, "count": count, "gradient_norm": norm, "learning_rate": rate}
 
-    def _gradients(self, batch: Batch, observe: Observer | None) -> tuple[float, int]:
+    def gradients(self, batch: Batch, observe: Observer | None) -> tuple[float, int]:
+        """Leave ``.grad`` on the parameters for this process' batch; returns its loss and target count.
+
+        What other methods that learn once a batch replace.
+        """
         if batch.size == 0:  # more processes than sequences
             return 0.0, 0
         state = None if batch.fresh else self._state_for(batch)

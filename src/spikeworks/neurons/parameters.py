@@ -29,7 +29,8 @@ class Constraint:
     Attributes:
         name: how messages and documentation call the range.
         forward: unconstrained to value; inverse: value to unconstrained.
-        low, high: bounds of admissible initial values; ``closed`` says whether they belong.
+        low, high: bounds of admissible initial values; ``closed`` says whether a trainable
+            value may start on them (a fixed one always may).
     """
 
     name: str
@@ -39,9 +40,10 @@ class Constraint:
     high: float = math.inf
     closed: bool = False
 
-    def check(self, value: Tensor, what: str) -> None:
-        """Raise ConfigError unless every element lies in the range."""
-        inside = (value >= self.low) & (value <= self.high) if self.closed else (value > self.low) & (value < self.high)
+    def check(self, value: Tensor, what: str, *, trainable: bool) -> None:
+        """Raise ConfigError unless every element lies in the range; a fixed value may lie on its border."""
+        closed = self.closed or not trainable
+        inside = (value >= self.low) & (value <= self.high) if closed else (value > self.low) & (value < self.high)
         if not bool((inside & value.isfinite()).all()):
             worst = value[~(inside & value.isfinite())].flatten()[0].item()
             raise ConfigError(f"{what} must lie in {self.name}, got {worst:g}.")
@@ -127,8 +129,9 @@ class Parameter:
             value = self.initial(neuron, shape, generator).to(torch.float64)
         else:
             raise ConfigError(f"{type(neuron).__name__}.{self._name} has neither a value nor an initial rule.")
-        self.constraint.check(value, f"{type(neuron).__name__}.{self._name}")
-        if self._name in config.trainable:
+        trainable = self._name in config.trainable
+        self.constraint.check(value, f"{type(neuron).__name__}.{self._name}", trainable=trainable)
+        if trainable:
             stored = self.constraint.inverse(value).to(torch.get_default_dtype())
             neuron.register_parameter(self.key, torch.nn.Parameter(stored))
         else:

@@ -6,7 +6,7 @@ import dataclasses
 
 from ..arena.config import Budget, RunConfig
 from ..arena.resolve import NeuronLike, describe_run
-from ..neurons import Surrogate, config_for
+from ..neurons import Reset, Surrogate, config_for
 from ..optim import AdamWConfig, ConstantConfig
 from .registry import RECIPES
 
@@ -29,6 +29,12 @@ def binary_adding(neuron: NeuronLike = "lif", seed: int = 0) -> RunConfig:
 
 @RECIPES.register("autonomous-localization")
 def autonomous_localization(neuron: NeuronLike = "lif", seed: int = 0) -> RunConfig:
-    """On which side of the start does a walk end, T=400: 3-128-256-256-2, 100 epochs (arXiv 2505.22035)."""
+    """On which side of the start does a walk end, T=400: 3-128-256-256-2, 100 epochs (arXiv 2505.22035).
+
+    The LIF of the source: decay 1, threshold .5, hard reset, triangle surrogate of width .4.
+    """
+    if neuron == "lif":
+        surrogate = Surrogate(kind="triangle", width=0.4)
+        neuron = config_for("lif", decay=1.0, threshold=0.5, reset=Reset(kind="hard"), surrogate=surrogate)
     config = describe_run("autonomous-localization", neuron, seed=seed, hidden=(128, 256, 256))
     return dataclasses.replace(config, budget=Budget(epochs=100, batch_size=256))

@@ -28,11 +28,8 @@ from torch import Tensor
 
 from ..core.config import config_kind
 from ..core.errors import ConfigError, DataError
-from ..core.seeds import stream
-from ..data.check import check_arrays
-from ..data.dataset import ArrayDataset, Dataset
-from .base import ACCURACY, TASKS, ClassificationTask, Signature, TaskConfig, TaskDefaults, TaskInfo
-from .generate import check_sizes, draw_apart, remember
+from .base import ACCURACY, TASKS, Signature, TaskDefaults, TaskInfo
+from .generate import GeneratedConfig, GeneratedTask, draw_apart
 
 STOP, FORWARD, LEFT, RIGHT = range(4)
 _NAME = "autonomous-localization"
@@ -42,14 +39,12 @@ _CHUNK = 4096  # sequences worked on at once, so that wide intermediates stay in
 @TASKS.register(_NAME)
 @config_kind("task", _NAME)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AutonomousLocalizationConfig(TaskConfig):
+class AutonomousLocalizationConfig(GeneratedConfig):
     """Options of ``autonomous-localization``.
 
     Attributes:
         steps: length T.
         capacity: expected number c of left turns, and of right turns, in a sequence.
-        train_size, validation_size, test_size: sequences.
-        seed: of the task's data, not of the run.
     """
 
     info: ClassVar[TaskInfo] = TaskInfo(
@@ -61,10 +56,6 @@ class AutonomousLocalizationConfig(TaskConfig):
 
     steps: int = 400
     capacity: float = 20.0
-    train_size: int = 50_000
-    validation_size: int = 5_000
-    test_size: int = 5_000
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 < self.capacity <= self.steps / 2:
@@ -72,7 +63,7 @@ class AutonomousLocalizationConfig(TaskConfig):
                 f"{_NAME}: expected steps of at least 1 and a capacity above 0 and up to half of them, "
                 f"got steps={self.steps}, capacity={self.capacity}."
             )
-        check_sizes(_NAME, train_size=self.train_size, validation_size=self.validation_size, test_size=self.test_size)
+        self._check_sizes()
 
     def build(self, root: str | Path | None = None) -> AutonomousLocalization:
         """The task; its data is generated, so ``root`` is not used."""
@@ -92,39 +83,34 @@ class AutonomousLocalizationConfig(TaskConfig):
         )
 
 
-class AutonomousLocalization(ClassificationTask):
+class AutonomousLocalization(GeneratedTask):
     """The built task."""
 
     def __init__(self, config: AutonomousLocalizationConfig) -> None:
         super().__init__(config, Signature(steps=config.steps, inputs=3, outputs=2, classes=("not east", "east")))
         self._options = config
 
-    def _load(self, split: str) -> dict[str, Dataset]:
-        sizes = {
-            "test": self._options.test_size,
-            "validation": self._options.validation_size,
-            "train": self._options.train_size,
-        }
-        taken: set[bytes] = set()
-        parts: dict[str, Dataset] = {}
-        for name, count in sizes.items():
-            generator = stream(self._options.seed, _NAME, name)
-            actions = draw_apart(lambda n, g=generator: self._draw(n, g), count, taken, _NAME)
-            remember(actions, taken)
-            labels = localization_labels(actions)
-            check_arrays(f"{_NAME} {name}", actions, labels, classes=2)
-            parts[name] = ArrayDataset(actions, labels, expand_actions)
-        return parts
+    def _draw(self, count: int, generator: torch.Generator, taken: set[bytes]) -> Tensor:
+        steps, capacity = self._options.steps, self._options.capacity
+        return draw_apart(lambda n: draw_actions(n, steps, capacity, generator), count, taken, _NAME)
 
-    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
-        turn = self._options.capacity / self._options.steps
-        actions = torch.empty(count, self._options.steps, dtype=torch.uint8)
-        for part in actions.split(_CHUNK):
-            uniform = torch.rand(part.shape, generator=generator)
-            part.copy_((uniform >= 0.5 - turn).to(torch.uint8))
-            part += uniform >= 1.0 - 2 * turn
-            part += uniform >= 1.0 - turn
-        return actions
+    def _labels(self, stored: Tensor) -> Tensor:
+        return localization_labels(stored)
+
+    def _expand(self, stored: Tensor) -> Tensor:
+        return expand_actions(stored)
+
+
+def draw_actions(count: int, steps: int, capacity: float, generator: torch.Generator) -> Tensor:
+    """Independent actions ``[count, steps]``, uint8, with probabilities 1/2-c/T, 1/2-c/T, c/T, c/T."""
+    turn = capacity / steps
+    actions = torch.empty(count, steps, dtype=torch.uint8)
+    for part in actions.split(_CHUNK):
+        uniform = torch.rand(part.shape, generator=generator)
+        part.copy_((uniform >= 0.5 - turn).to(torch.uint8))
+        part += uniform >= 1.0 - 2 * turn
+        part += uniform >= 1.0 - turn
+    return actions
 
 
 def expand_actions(actions_BT: Tensor) -> Tensor:

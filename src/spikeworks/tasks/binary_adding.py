@@ -29,11 +29,8 @@ from torch import Tensor
 
 from ..core.config import config_kind
 from ..core.errors import ConfigError
-from ..core.seeds import stream
-from ..data.check import check_arrays
-from ..data.dataset import ArrayDataset, Dataset
-from .base import ACCURACY, TASKS, ClassificationTask, Figure, Signature, TaskConfig, TaskDefaults, TaskInfo
-from .generate import check_sizes, draw_apart, remember
+from .base import ACCURACY, TASKS, Figure, Signature, TaskDefaults, TaskInfo
+from .generate import GeneratedConfig, GeneratedTask, draw_apart
 
 _NAME = "binary-adding"
 _SOURCE = "arXiv 2502.09449, feed-forward, about 20 K parameters, T=100"
@@ -54,14 +51,13 @@ PUBLISHED = tuple(
 @TASKS.register(_NAME)
 @config_kind("task", _NAME)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BinaryAddingConfig(TaskConfig):
+class BinaryAddingConfig(GeneratedConfig):
     """Options of ``binary-adding``.
 
     Attributes:
         steps: length T.
-        marks: number of marked steps; there is one class more.
-        train_size, validation_size, test_size: sequences, multiples of the number of classes.
-        seed: of the task's data, not of the run.
+        marks: number of marked steps; there is one class more. Sizes are multiples of the
+            number of classes.
     """
 
     info: ClassVar[TaskInfo] = TaskInfo(
@@ -73,23 +69,15 @@ class BinaryAddingConfig(TaskConfig):
 
     steps: int = 100
     marks: int = 9
-    train_size: int = 50_000
     validation_size: int = 2_000
     test_size: int = 2_000
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.marks <= self.steps:
             raise ConfigError(
                 f"{_NAME}: expected at least 1 mark and no more than steps, got {self.marks} in {self.steps} steps."
             )
-        check_sizes(
-            _NAME,
-            multiple=self.marks + 1,
-            train_size=self.train_size,
-            validation_size=self.validation_size,
-            test_size=self.test_size,
-        )
+        self._check_sizes(multiple=self.marks + 1)
 
     def build(self, root: str | Path | None = None) -> BinaryAdding:
         """The task; its data is generated, so ``root`` is not used."""
@@ -108,7 +96,7 @@ class BinaryAddingConfig(TaskConfig):
         )
 
 
-class BinaryAdding(ClassificationTask):
+class BinaryAdding(GeneratedTask):
     """The built task."""
 
     default_readout = "last"
@@ -119,23 +107,7 @@ class BinaryAdding(ClassificationTask):
         self._options = config
         self.published = PUBLISHED if (config.steps, config.marks) == (100, 9) else ()
 
-    def _load(self, split: str) -> dict[str, Dataset]:
-        sizes = {
-            "test": self._options.test_size,
-            "validation": self._options.validation_size,
-            "train": self._options.train_size,
-        }
-        taken: set[bytes] = set()
-        parts: dict[str, Dataset] = {}
-        for name, count in sizes.items():
-            stored = self._draw_balanced(count, stream(self._options.seed, _NAME, name), taken)
-            remember(stored, taken)
-            labels = adding_labels(stored)
-            check_arrays(f"{_NAME} {name}", stored, labels, classes=self.signature.outputs)
-            parts[name] = ArrayDataset(stored, labels, expand_bits)
-        return parts
-
-    def _draw_balanced(self, count: int, generator: torch.Generator, taken: set[bytes]) -> Tensor:
+    def _draw(self, count: int, generator: torch.Generator, taken: set[bytes]) -> Tensor:
         each = count // self.signature.outputs
         steps, marks = self._options.steps, self._options.marks
         drawn = [
@@ -143,6 +115,12 @@ class BinaryAdding(ClassificationTask):
             for k in range(marks + 1)
         ]
         return torch.cat(drawn)[torch.randperm(count, generator=generator)]
+
+    def _labels(self, stored: Tensor) -> Tensor:
+        return adding_labels(stored)
+
+    def _expand(self, stored: Tensor) -> Tensor:
+        return expand_bits(stored)
 
 
 def draw_adding(count: int, steps: int, marks: int, ones: int, generator: torch.Generator) -> Tensor:
