@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spikeworks.arena.config import Budget, Plugin, RunConfig
-from spikeworks.arena.plugins import load_plugin
+from spikeworks.arena.config import Budget, RunConfig
+from spikeworks.arena.plugins import load_plugin, plugin_sources
 from spikeworks.arena.resolve import describe_run
 from spikeworks.core.config import to_dict
 from spikeworks.core.errors import ConfigError, DataError, UnknownName
@@ -94,17 +94,26 @@ def test_an_empty_budget_is_refused(values: dict[str, float]) -> None:
         Budget(**values)  # type: ignore[arg-type]
 
 
-def test_a_plugin_registers_and_its_content_is_part_of_the_identity(tmp_path: Path) -> None:
+def test_a_plugin_registers_once_wherever_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN.format(name="config-test-mine", decay=0.5))
-    assert load_plugin(path) == ["config-test-mine"] == load_plugin(path)
-    one = describe_run("seq-digits", "config-test-mine", plugins=[path])
-    moved = tmp_path / "elsewhere"
-    moved.mkdir()
-    (moved / "mine.py").write_text(path.read_text())
-    assert describe_run("seq-digits", "config-test-mine", plugins=[moved / "mine.py"]).id == one.id
-    path.write_text(PLUGIN.format(name="config-test-mine", decay=0.6))
-    assert Plugin.of(path) != one.plugins[0]
+    moved = tmp_path / "elsewhere" / "mine.py"
+    moved.parent.mkdir()
+    moved.write_text(path.read_text())
+    assert load_plugin(path) == ["config-test-mine"] == load_plugin(moved)
+    assert plugin_sources(describe_run("seq-digits", "config-test-mine").model) == {"mine.py": path.read_text()}
+    assert plugin_sources(describe_run("seq-digits", "lif").model) == {}
+
+
+def test_the_whole_file_of_a_neuron_is_part_of_the_identity(tmp_path: Path) -> None:
+    definitions = []
+    for number, helper in enumerate(("", "", "\nHELPER = 2\n")):
+        path = tmp_path / f"file{number}.py"
+        path.write_text(PLUGIN.format(name="config-test-file", decay=0.5) + helper)
+        NEURONS._members.pop("config-test-file", None)  # as in three processes
+        load_plugin(path)
+        definitions.append(describe_run("seq-digits", "config-test-file").model.neuron.definition)
+    assert definitions[0] == definitions[1] != definitions[2]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Outcome, compare, plan_comparison, run_all
-    from .config import Budget, Plugin, RunConfig
+    from .config import Budget, RunConfig
     from .loop import Interrupted
     from .plugins import load_plugin
     from .progress import Progress
@@ -21,7 +21,6 @@ _HOME = {
     "Budget": "config",
     "Interrupted": "loop",
     "Outcome": "comparison",
-    "Plugin": "config",
     "Progress": "progress",
     "Run": "run",
     "RunConfig": "config",
@@ -42,7 +41,6 @@ __all__ = [
     "Budget",
     "Interrupted",
     "Outcome",
-    "Plugin",
     "Progress",
     "Run",
     "RunConfig",

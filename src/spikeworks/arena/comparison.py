@@ -37,7 +37,6 @@ def compare(
     data_root: str | Path | None = None,
     budget: BudgetKind | None = None,
     change: Callable[[RunConfig], RunConfig] = lambda config: config,
-    plugins: Sequence[str | Path] = (),
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> list[Outcome]:
@@ -52,7 +51,6 @@ def compare(
         budget: ``params`` scales widths to the first neuron's number of parameters, ``time``
             gives all the same training seconds; ``None`` compares the same widths.
         change: applied to every description before the budget, for instance to set epochs.
-        plugins: files that define neurons.
         progress: hears what happens.
         checkpoint_seconds: longest time between two checkpoints within an epoch.
 
@@ -62,10 +60,8 @@ def compare(
     Raises:
         UnknownName: no such task, neuron or budget; else what :meth:`Run.execute` raises.
     """
-    configs = plan_comparison(
-        task, neurons, seeds, root=root, data_root=data_root, budget=budget, change=change, plugins=plugins
-    )
-    return run_all(configs, root, data_root, plugins=plugins, progress=progress, checkpoint_seconds=checkpoint_seconds)
+    configs = plan_comparison(task, neurons, seeds, root=root, data_root=data_root, budget=budget, change=change)
+    return run_all(configs, root, data_root, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
 def plan_comparison(
@@ -77,7 +73,6 @@ def plan_comparison(
     data_root: str | Path | None = None,
     budget: BudgetKind | None = None,
     change: Callable[[RunConfig], RunConfig] = lambda config: config,
-    plugins: Sequence[str | Path] = (),
 ) -> list[RunConfig]:
     """The descriptions that :func:`compare` carries out, all neurons of a seed together."""
     if budget not in (None, "params", "time"):
@@ -85,7 +80,7 @@ def plan_comparison(
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not neurons or not numbers:
         raise ConfigError(f"A comparison needs neurons and seeds, got {len(neurons)} and {len(numbers)}.")
-    configs = [change(describe_run(task, neuron, plugins=plugins)) for neuron in neurons]
+    configs = [change(describe_run(task, neuron)) for neuron in neurons]
     if budget is not None:
         built = configs[0].task.build(data_root)
         if budget == "params":
@@ -101,7 +96,6 @@ def run_all(
     root: str | Path = "runs",
     data_root: str | Path | None = None,
     *,
-    plugins: Sequence[str | Path] = (),
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> list[Outcome]:
@@ -109,7 +103,7 @@ def run_all(
     outcomes = []
     progress = progress or Progress()
     for config in configs:
-        run = Run(config, root, data_root, plugins)
+        run = Run(config, root, data_root)
         try:
             result = run.execute(progress, checkpoint_seconds=checkpoint_seconds)
         except TrainingDiverged as error:

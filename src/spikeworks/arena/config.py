@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 from ..core.config import config_id, from_dict, to_dict
-from ..core.errors import ConfigError, DataError
+from ..core.errors import ConfigError
 from ..learning import BPTTConfig, MethodConfig
 from ..models import ModelConfig
 from ..optim import AdamWConfig, CosineConfig, OptimizerConfig, ScheduleConfig
@@ -42,38 +41,12 @@ class Budget:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plugin:
-    """A user's Python file: its name and content belong to the identity of a run, its folder does not."""
-
-    name: str
-    sha256: str
-
-    @classmethod
-    def of(cls, path: str | Path) -> Plugin:
-        """Describe a file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        path = Path(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"Cannot read the plugin {path}: {error.strerror or error}.",
-                "give the path of a Python file that registers neurons with @register_neuron",
-            ) from error
-        return cls(name=path.name, sha256=hashlib.sha256(content).hexdigest())
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that decides what a run computes.
 
     Attributes:
         label: name in tables; ``None`` is the neuron's name.
         device: ``auto`` takes the GPU where there is one.
-        plugins: files that define neurons used here.
     """
 
     task: TaskConfig
@@ -85,7 +58,6 @@ class RunConfig:
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     label: str | None = None
-    plugins: tuple[Plugin, ...] = ()
 
     @property
     def id(self) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from pathlib import Path
 
 from ..core.errors import DataError, SpikeworksError
+from ..models import ModelConfig
 from ..neurons import NEURONS
-from .config import Plugin
+
+_PREFIX = "spikeworks_plugin_"
 
 
 def load_plugin(path: str | Path) -> list[str]:
@@ -19,8 +23,14 @@ def load_plugin(path: str | Path) -> list[str]:
         DataError: it cannot be read, fails, or registers nothing.
     """
     path = Path(path)
-    content = Plugin.of(path)
-    name = f"spikeworks_plugin_{path.stem}_{content.sha256[:8]}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"Cannot read the plugin {path}: {error.strerror or error}.",
+            "give the path of a Python file that registers neurons with @register_neuron",
+        ) from error
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(content).hexdigest()[:8]}"
     known = sys.modules.get(name)
     if known is not None:
         return list(known.__spikeworks_neurons__)
@@ -44,6 +54,15 @@ def load_plugin(path: str | Path) -> list[str]:
         raise DataError(f"The plugin {path} registers no neuron.", "put @register_neuron('my-neuron') above its class")
     module.__spikeworks_neurons__ = added  # type: ignore[attr-defined]
     return added
+
+
+def plugin_sources(model: ModelConfig) -> dict[str, str]:
+    """File name and text of the plugin that defines the model's neuron; empty for any other neuron."""
+    neuron = getattr(model, "neuron", None)
+    module = sys.modules.get(neuron.neuron.__module__) if neuron is not None else None
+    if module is None or module.__file__ is None or not module.__name__.startswith(_PREFIX):
+        return {}
+    return {Path(module.__file__).name: inspect.getsource(module)}
 
 
 def _where(error: Exception, path: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ..layers import ReadoutConfig
@@ -11,7 +9,7 @@ from ..models import EmbeddingConfig, StackConfig
 from ..neurons import Neuron, NeuronConfig, config_for
 from ..optim import AdamWConfig, ConstantConfig, CosineConfig, ScheduleConfig, StepConfig
 from ..tasks import TaskConfig, TaskDefaults, task_for
-from .config import Budget, Plugin, RunConfig
+from .config import Budget, RunConfig
 
 NeuronLike = str | NeuronConfig | type[Neuron]
 """A registered name, a neuron class, or the description of a neuron."""
@@ -23,7 +21,6 @@ def describe_run(
     *,
     seed: int = 0,
     label: str | None = None,
-    plugins: Sequence[str | Path] = (),
     **model: Any,
 ) -> RunConfig:
     """The task's default recipe with a neuron.
@@ -33,7 +30,6 @@ def describe_run(
         neuron: what to train; a user's own class needs no registration here.
         seed: of weights, order and dropout.
         label: name in tables.
-        plugins: files that define the neuron.
         model: fields of :class:`~spikeworks.models.StackConfig` that differ from the recipe.
 
     Raises:
@@ -56,7 +52,6 @@ def describe_run(
         budget=Budget(epochs=defaults.epochs, batch_size=defaults.batch_size),
         seed=seed,
         label=label,
-        plugins=tuple(map(Plugin.of, plugins)),
     )
 
 

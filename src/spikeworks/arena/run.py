@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,19 @@ import torch
 from torch import nn
 
 from ..core.config import canonical_json, to_dict
-from ..core.errors import ConfigError, RunError, TrainingDiverged
-from ..core.files import write_json
+from ..core.errors import RunError, TrainingDiverged
+from ..core.files import write_json, write_text
 from ..core.seeds import stream
 from ..learning import Plan
 from ..measure import environment
 from ..tasks import SPLITS, Task
 from .checkpoint import Position, load_checkpoint, load_tensors, truncate_lines
-from .config import Plugin, RunConfig
+from .config import RunConfig
 from .distributed import agree, first, join, resolve_device
 from .finish import conclude, header
 from .lock import locked
 from .loop import Interrupted, Loop
+from .plugins import plugin_sources
 from .progress import Progress
 
 
@@ -38,7 +38,6 @@ class Run:
         config: what to do.
         root: folder of all runs.
         data_root: folder of the real data; by default what ``SPIKEWORKS_DATA`` names.
-        plugins: files behind ``config.plugins``, copied into the run's directory.
 
     Example:
         ``Run(recipes.quickstart("tc-lif"), "runs").execute()["score"]["test"]``
@@ -49,16 +48,10 @@ class Run:
         config: RunConfig,
         root: str | Path = "runs",
         data_root: str | Path | None = None,
-        plugins: Sequence[str | Path] = (),
     ) -> None:
         self.config = config
         self.directory = config.directory(root)
         self.data_root = None if data_root is None else Path(data_root)
-        self.plugins = tuple(map(Path, plugins))
-        if tuple(map(Plugin.of, self.plugins)) != config.plugins:
-            raise ConfigError(
-                "The plugin files given are not those of the description.", "describe them with Plugin.of"
-            )
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier execution found, or ``None``."""
@@ -168,11 +161,8 @@ class Run:
         if path.exists() and resumes:
             _check_same(path, self.config)
         write_json(path, description)
-        for plugin in self.plugins:
-            try:
-                shutil.copyfile(plugin, self.directory / plugin.name)
-            except OSError as error:
-                raise RunError(f"Cannot copy {plugin} to {self.directory}: {error.strerror or error}.") from error
+        for name, source in plugin_sources(self.config.model).items():
+            write_text(self.directory / name, source)
         around = environment()
         path = self.directory / "environment.json"
         if resumes and path.exists():

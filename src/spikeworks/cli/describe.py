@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..arena.config import Plugin, RunConfig
+from ..arena.config import RunConfig
 from ..arena.plugins import load_plugin
 from ..arena.resolve import describe_run
 from ..core.errors import ConfigError, DataError
@@ -38,11 +38,10 @@ def described_run(args: argparse.Namespace, dotted: Values) -> RunConfig:
 
         recipe = RECIPES.get(args.recipe)
         config = recipe(seed=args.seed) if neuron is None else recipe(neuron, args.seed)
-        config = dataclasses.replace(config, plugins=tuple(map(Plugin.of, args.plugin)))
     else:
         if neuron is None:
             raise ConfigError("Which neuron? Give --neuron NAME.", "spikeworks list neurons shows all")
-        config = describe_run(task_of(args, dotted), neuron, seed=args.seed, plugins=args.plugin)
+        config = describe_run(task_of(args, dotted), neuron, seed=args.seed)
     return dataclasses.replace(change(args, dotted)(config), label=args.label)
 
 

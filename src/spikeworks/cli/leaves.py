@@ -50,7 +50,7 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         name = f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
             yield from leaves(value, f"{name}.")
-        elif field.name not in ("plugins", "definition"):  # both describe files, which are given otherwise
+        elif field.name != "definition":  # follows from the neuron's source
             yield name, value
 
 

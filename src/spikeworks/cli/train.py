@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, dotted: Values) -> int:
     if args.describe:
         return _print_settings([config], args.out)
     with Watch(quiet=args.quiet) as watch:
-        one = Run(config, args.out, args.data, args.plugin)
+        one = Run(config, args.out, args.data)
         one.execute(watch, checkpoint_seconds=args.checkpoint_seconds)
     _print_run(one.directory)
     return 0
@@ -50,7 +50,6 @@ def compare(args: argparse.Namespace, dotted: Values) -> int:
         data_root=args.data,
         budget=args.budget,
         change=change(args, dotted),
-        plugins=args.plugin,
     )
     if args.describe:
         return _print_settings(configs[: len(names)], args.out)
@@ -65,7 +64,6 @@ def quickstart(args: argparse.Namespace, dotted: Values) -> int:
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
     configs = [change(args, dotted)(config) for config in quickstart_suite(args.seeds)]
-    args.plugin = []
     code = _carry_out(configs, args)
     page = write_report(args.out, Path(args.out) / "report.html", task=configs[0].task_name)
     print(f"Report: {page}")
@@ -78,7 +76,6 @@ def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> int:
             configs,
             args.out,
             args.data,
-            plugins=args.plugin,
             progress=watch,
             checkpoint_seconds=args.checkpoint_seconds,
         )

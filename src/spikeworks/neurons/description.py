@@ -134,9 +134,14 @@ def _option_type(cls: type[Neuron], name: str, option: Option) -> Any:
 
 
 def _fingerprint(cls: type[Neuron]) -> str:
-    """Changes when the class is edited; the source where it can be read, else the byte code."""
+    """Changes when the definition is edited: a hash of its source, else of its byte code.
+
+    The whole file counts, because a step may call helpers beside it; of a script or notebook
+    the class alone, because the rest is other work.
+    """
     try:
-        text = inspect.getsource(cls)
+        module = None if cls.__module__ == "__main__" else inspect.getmodule(cls)
+        text = inspect.getsource(module or cls)
     except (OSError, TypeError):
         codes = [(n, f.__code__) for n, f in vars(cls).items() if inspect.isfunction(f)]
         text = repr(
