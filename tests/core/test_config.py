@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikeworks.core.config import canonical_json, config_id, config_kind, from_dict, replace_leaf, to_dict
+from spikeworks.core.config import canonical_json, config_id, config_kind, from_dict, replace_leaves, to_dict
 from spikeworks.core.errors import ConfigError, UnknownName
 
 
@@ -84,13 +84,29 @@ def test_what_is_wrong_is_named(data, error, message):
         from_dict(Drawing, data)
 
 
-def test_one_leaf_is_replaced():
-    drawing = replace_leaf(Drawing(), "shape.radius", 2)
-    assert drawing.shape == Circle(2.0)
+@dataclasses.dataclass(frozen=True)
+class Ordered:
+    low: int = 1
+    high: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError("out of order")
+
+
+def test_leaves_that_fit_each_other_alone_are_replaced_at_once():
+    assert replace_leaves(Ordered(), {"low": 7, "high": 9}) == Ordered(7, 9)
+    with pytest.raises(ConfigError, match="out of order"):
+        replace_leaves(Ordered(), {"low": 7})
+
+
+def test_leaves_are_replaced():
+    drawing = replace_leaves(Drawing(), {"shape.radius": 2, "copies": 3})
+    assert drawing == Drawing(Circle(2.0), copies=3)
     with pytest.raises(UnknownName, match="field of Circle 'radios'.*Did you mean 'radius'"):
-        replace_leaf(drawing, "shape.radios", 2)
+        replace_leaves(drawing, {"shape.radios": 2})
     with pytest.raises(ConfigError, match="below a value that has no fields"):
-        replace_leaf(drawing, "copies.more", 2)
+        replace_leaves(drawing, {"copies.more": 2})
 
 
 def test_values_that_json_cannot_carry_are_refused():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from spikeworks.core.config import config_id, from_dict, replace_leaf, to_dict
+from spikeworks.core.config import config_id, from_dict, replace_leaves, to_dict
 from spikeworks.core.errors import ConfigError, ShapeError
 from spikeworks.layers import ReadoutConfig
 from spikeworks.models import ConvConfig, EmbeddingConfig, ModelConfig, StackConfig
@@ -118,7 +118,7 @@ def test_descriptions_round_trip_and_leaves_change_the_identity(name):
     config = StackConfig(neuron=config_for(name), embedding=LANGUAGE, conv=None)
     again = from_dict(ModelConfig, to_dict(config))
     assert again == config and config_id(again) == config_id(config)
-    changed = replace_leaf(config, "neuron.surrogate.width", 0.7)
+    changed = replace_leaves(config, {"neuron.surrogate.width": 0.7})
     assert changed.neuron.surrogate.width == 0.7 and config_id(changed) != config_id(config)
     assert again.label == name
 

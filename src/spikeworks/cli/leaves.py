@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..arena.config import RunConfig
-from ..core.config import replace_leaf
+from ..core.config import replace_leaves
 from ..core.errors import ConfigError
 
 Values = dict[str, list[str]]
@@ -60,11 +60,10 @@ def apply_leaves(config: RunConfig, values: Mapping[str, Sequence[str]]) -> RunC
     Raises:
         ConfigError: no such leaf (the nearest is named), or a word of the wrong kind.
     """
-    for path, words in values.items():
+    for path in values:
         config = _filled(config, path)
-        annotation = _annotation(config, path)
-        config = replace_leaf(config, path, _parse(path, annotation, words))
-    return config
+    parsed = {path: _parse(path, _annotation(config, path), words) for path, words in values.items()}
+    return replace_leaves(config, parsed)
 
 
 def _filled(config: RunConfig, path: str) -> RunConfig:
@@ -75,7 +74,7 @@ def _filled(config: RunConfig, path: str) -> RunConfig:
         if _value(config, inner) is None:
             options = [t for t in typing.get_args(_annotation(config, inner)) if dataclasses.is_dataclass(t)]
             if options:
-                config = replace_leaf(config, inner, {})
+                config = replace_leaves(config, {inner: {}})
     return config
 
 

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as descriptions: to and from JSON, a stable identity, one leaf replaced.
+"""Frozen dataclasses as descriptions: to and from JSON, a stable identity, leaves replaced.
 
 A description is a tree of frozen dataclasses. Classes that may stand where a base class is
 annotated carry a name given by :func:`config_kind`; the name travels in JSON as ``"kind"``.
@@ -11,7 +11,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from .errors import ConfigError, UnknownName
@@ -145,20 +145,35 @@ def _from_scalar(cls: Any, data: Any, where: str) -> Any:
     raise ConfigError(f"{where}: expected {getattr(cls, '__name__', cls)}, got {data!r}.")
 
 
-def replace_leaf(config: Any, path: str, value: Any) -> Any:
-    """A copy of ``config`` with the leaf at a dotted ``path`` replaced.
+def replace_leaves(config: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of ``config`` with the leaves at dotted paths replaced, all at once.
+
+    At once, because a description checks itself: a shorter length and a smaller capacity may
+    fit each other, while neither fits what the other was.
 
     Raises:
-        UnknownName: no such field; ConfigError: the value has the wrong type.
+        UnknownName: no such field; ConfigError: a value has the wrong type or does not fit.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Rate:
+        ...     start: float = 0.1
+        >>> replace_leaves(Rate(), {"start": 2})
+        Rate(start=2.0)
     """
-    head, _, rest = path.partition(".")
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise ConfigError(f"'{path}' goes below a value that has no fields: {config!r}.")
-    names = [f.name for f in dataclasses.fields(config)]
-    if head not in names:
-        raise UnknownName(f"field of {type(config).__name__}", head, names)
-    if rest:
-        new = replace_leaf(getattr(config, head), rest, value)
-    else:
-        new = from_dict(typing.get_type_hints(type(config))[head], value, head)
-    return dataclasses.replace(config, **{head: new})
+        raise ConfigError(f"'{next(iter(values))}' goes below a value that has no fields: {config!r}.")
+    hints = typing.get_type_hints(type(config))
+    below: dict[str, dict[str, Any]] = {}
+    new: dict[str, Any] = {}
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        if head not in {f.name for f in dataclasses.fields(config)}:
+            raise UnknownName(f"field of {type(config).__name__}", head, [f.name for f in dataclasses.fields(config)])
+        if rest:
+            below.setdefault(head, {})[rest] = value
+        else:
+            new[head] = from_dict(hints[head], value, head)
+    for head, inner in below.items():
+        new[head] = replace_leaves(new.get(head, getattr(config, head)), inner)
+    return dataclasses.replace(config, **new)
