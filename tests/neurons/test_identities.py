@@ -233,7 +233,7 @@ def test_modulo_scan_equals_serial_on_a_million_steps():
 def test_config_ranges_are_checked():
     from spikeworks.core.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"LIF.decay must lie in \(0, 1\), got 1.5"):
+    with pytest.raises(ConfigError, match=r"LIF.decay must lie in \(0, 1\) or on its border, got 1.5"):
         LIF(3, decay=1.5)
     with pytest.raises(ConfigError, match=r"PLIF.decay must lie in \(0, 1\), got 1"):
         PLIF(3, decay=1.0)

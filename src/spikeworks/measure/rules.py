@@ -16,6 +16,7 @@ nothing; the other normalisations are counted.
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import Any
 
@@ -31,20 +32,20 @@ _INSTANCE_NORMS: tuple[type[nn.Module], ...] = (nn.InstanceNorm1d, nn.InstanceNo
 _NORMS: tuple[type[nn.Module], ...] = (*_BATCH_NORMS, *_INSTANCE_NORMS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-class Counter:
+class Counter(abc.ABC):
     """Sums the operations of all calls of one module."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module: Any = module
         self.calls = 0
 
+    @abc.abstractmethod
     def add(self, x: Tensor, y: Tensor) -> None:
         """Take note of one call that read ``x`` and returned ``y``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def total(self) -> Operations:
         """Everything noted so far."""
-        raise NotImplementedError
 
 
 class OwnCounter(Counter):

@@ -46,7 +46,8 @@ class Constraint:
         inside = (value >= self.low) & (value <= self.high) if closed else (value > self.low) & (value < self.high)
         if not bool((inside & value.isfinite()).all()):
             worst = value[~(inside & value.isfinite())].flatten()[0].item()
-            raise ConfigError(f"{what} must lie in {self.name}, got {worst:g}.")
+            border = "" if self.closed or trainable else " or on its border"
+            raise ConfigError(f"{what} must lie in {self.name}{border}, got {worst:g}.")
 
 
 real = Constraint("the real numbers", lambda w: w, lambda v: v)
