@@ -135,6 +135,13 @@ def test_exponential_is_accurate_to_two_units_in_the_last_place():
     assert ((y[0].double() - exact).abs() / exact).max() < 2.5 * 2**-23
 
 
+def test_tracing_ignores_what_the_caller_has_set_up():
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t), torch.no_grad():
+        assert LIF(2).backend_report()[0] == "c"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert LIF(2).graph() == LIF(2).graph()
+
+
 def test_simplify_merges_and_prunes():
     x = Ref(0)
     nodes = (Node("mul", (x, 2.0)), Node("mul", (x, 2.0)), Node("add", (Ref(1), 0.0)), Node("exp", (x,)))

@@ -3,6 +3,7 @@
 from .feedback import run_with_feedback
 from .graph import Graph
 from .policy import Decision, decide, requested, use
+from .recompute import recomputed
 from .run import FusedStep
 from .trace import TracedStep, trace_step
 
@@ -12,6 +13,7 @@ __all__ = [
     "Graph",
     "TracedStep",
     "decide",
+    "recomputed",
     "requested",
     "run_with_feedback",
     "trace_step",

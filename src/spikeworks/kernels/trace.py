@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -66,8 +67,10 @@ def trace_step(step: ElementwiseStep, states: int, parameters: int, dtype: torch
         return pullback(inputs[len(names) :])
 
     def graph(function: Callable[..., Any], arguments: list[str]) -> Graph:
-        # two sizes: a step that reads the number of neurons gives two different graphs
-        small, large = (_trace(function, arguments, n, dtype) for n in (3, 5))
+        # Two sizes: a step that reads the number of neurons gives two different graphs. A thread
+        # of its own: it knows nothing of the caller's hooks, autocast and grad mode.
+        with ThreadPoolExecutor(1) as apart:
+            small, large = apart.map(lambda n: _trace(function, arguments, n, dtype), (3, 5))
         if small != large:
             raise TraceError("The step depends on the number of neurons or the batch size.")
         return small

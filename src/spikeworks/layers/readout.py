@@ -105,7 +105,7 @@ class Readout(nn.Module):
         if mask is None and kind in ("mean", "sum"):
             return x.sum(0), ones * steps, ones
         if mask is None and kind == "last":
-            return x[-1], ones, ones * 0
+            return x[-1].clone(), ones, ones * 0  # a view would keep all steps for backward
         valid = x.new_ones(steps, batch) if mask is None else mask.to(x.dtype)
         length = valid.sum(0)
         if kind in ("mean", "sum"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from ..core.errors import ShapeError
 from ..core.state import State, check_time_first
+from ..kernels import recomputed
 from ..layers import Embedding, Readout, Recurrent, TimeTiedDropout
 from ..neurons import Neuron
+
+Memory = Literal["full", "packed"]
 
 
 class NetworkState(NamedTuple):
@@ -25,12 +28,23 @@ class Block(nn.Module):
 
     ``x [T, B, ...]`` and a state in, spikes ``[T, B, N]`` (or ``[T, B, C, L]`` after a
     convolution) and the next state out.
+
+    Attributes:
+        memory: ``full`` keeps for backward what autograd wants; ``packed`` keeps the input
+            alone, spikes as bits, and runs the block again in backward. Same gradients.
     """
 
     def __init__(
-        self, dropout: TimeTiedDropout, synapse: nn.Module, norm: nn.Module | None, neuron: Neuron | Recurrent
+        self,
+        dropout: TimeTiedDropout,
+        synapse: nn.Module,
+        norm: nn.Module | None,
+        neuron: Neuron | Recurrent,
+        *,
+        memory: Memory = "full",
     ) -> None:
         super().__init__()
+        self.memory = memory
         self.dropout = dropout
         self.synapse = synapse
         self.norm = norm
@@ -38,6 +52,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """Run over time; ``mask [T, B]`` keeps padded steps out of normalisation."""
+        return recomputed(self, x, state, mask) if self.memory == "packed" else self.run(x, state, mask)
+
+    def run(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """The computation, by plain autograd."""
         current = self.synapse(self.dropout(x))
         if self.norm is not None:
             current = self.norm(current, mask)

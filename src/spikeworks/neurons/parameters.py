@@ -114,7 +114,7 @@ class Parameter:
     def value(self, neuron: Neuron) -> Tensor:
         """The value in its range: shape ``[]`` or ``[channels]``, with the inner axis last."""
         stored = getattr(neuron, self.key)
-        return self.constraint.forward(stored) if isinstance(stored, torch.nn.Parameter) else stored
+        return self.constraint.forward(stored) if self._name in neuron.config.trainable else stored
 
     def create(self, neuron: Neuron, generator: torch.Generator | None) -> None:
         """Make the stored tensor of a new neuron, as its configuration says."""

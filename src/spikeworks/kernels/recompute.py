@@ -1,0 +1,127 @@
+"""Bounded memory: a part of a network keeps its input alone and runs again in backward.
+
+Where the input is spikes it is kept in bits, so that a spiking block stores one bit for each
+incoming neuron and step instead of its spikes, currents and states. The gradients are those of
+plain backpropagation, because the second run is the first one again: same random masks, same
+normalisation, running averages left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ..core.state import State, leaves, map_state
+from .packing import Packed, is_binary, pack, unpack
+
+
+class Repeatable(Protocol):
+    """A module whose forward pass may be this one."""
+
+    def run(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """The computation itself, pure but for ``generator`` attributes and buffers."""
+        ...
+
+
+def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
+    """``module.run(x, state, mask)``, keeping little for backward.
+
+    Args:
+        module: a :class:`Repeatable` module, whose hooks see none of the two runs.
+        x: its input; packed into bits while it waits where it is binary.
+        state, mask: as the module takes them.
+
+    Returns:
+        Output and state.
+    """
+    plain = _Plain(module)
+    if not torch.is_grad_enabled():
+        return plain(x, state, mask)
+    trained = {name: p for name, p in plain.named_parameters() if p.requires_grad}
+    before = [t for _, t in leaves(state)]
+    nesting: list[State] = []
+    call = _Call(plain, tuple(trained), state, mask, nesting)
+    y, *after = _Recomputed.apply(call, x, *before, *trained.values())  # type: ignore[misc]
+    found = iter(after)
+    return y, map_state(lambda _: next(found), nesting[0])
+
+
+class _Plain(nn.Module):
+    """Calls ``run`` where ``functional_call`` would call the module and its hooks."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        return self.module.run(x, state, mask)  # type: ignore[operator]
+
+
+class _Call:
+    """One call of a module, and what makes it repeatable."""
+
+    def __init__(
+        self, module: nn.Module, names: tuple[str, ...], state: State, mask: Tensor | None, nesting: list[State]
+    ) -> None:
+        self.module, self.names, self.mask, self.nesting = module, names, mask, nesting
+        self.template = map_state(lambda t: t.new_empty(0), state)
+        self.random = {id(source): source.get_state() for source in self._sources()}
+        self.shared = torch.get_rng_state()
+
+    def _sources(self) -> Iterator[torch.Generator]:
+        for module in self.module.modules():
+            source = vars(module).get("generator")
+            if source is not None:
+                yield source
+
+    def state(self, tensors: Sequence[Tensor]) -> State:
+        found = iter(tensors)
+        return map_state(lambda _: next(found), self.template)
+
+    def first(self, x: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        y, after = self.module(x, self.state(tensors), self.mask)
+        self.nesting.append(map_state(lambda t: t.new_empty(0), after))
+        return y, [t for _, t in leaves(after)]
+
+    def again(self, x: Tensor, tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+        """The call once more, with the random numbers of the first and on copies of the buffers."""
+        values = dict(zip(self.names, parameters, strict=True))
+        values |= {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        now = [(source, source.get_state()) for source in self._sources()]
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.shared)
+            for source, _ in now:
+                source.set_state(self.random[id(source)])
+            y, after = torch.func.functional_call(self.module, values, (x, self.state(tensors), self.mask))
+        for source, state in now:
+            source.set_state(state)
+        return [y, *(t for _, t in leaves(after))]
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _Call, x: Tensor, *tensors: Tensor) -> Any:
+        count = len(tensors) - len(call.names)
+        y, after = call.first(x, tensors[:count])
+        packed = pack(x) if is_binary(x) else None
+        ctx.call, ctx.count = call, count
+        ctx.form = None if packed is None else (packed.shape, packed.dtype)
+        ctx.save_for_backward(x if packed is None else packed.bits, *tensors)
+        return (y, *after)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        held, *tensors = ctx.saved_tensors
+        x = held if ctx.form is None else unpack(Packed(held, *ctx.form))
+        inputs = [t.detach().requires_grad_(n) for t, n in zip((x, *tensors), ctx.needs_input_grad[1:], strict=True)]
+        with torch.enable_grad():
+            outputs = ctx.call.again(inputs[0], inputs[1 : 1 + ctx.count], inputs[1 + ctx.count :])
+        pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None and o.requires_grad]
+        wanted = [t for t in inputs if t.requires_grad]
+        found = iter(torch.autograd.grad([o for o, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True))
+        return (None, *(next(found) if t.requires_grad else None for t in inputs))
