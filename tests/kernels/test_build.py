@@ -90,7 +90,7 @@ def test_the_compiler_s_complaint_is_shown(fresh):
     assert list(fresh.iterdir()) == []
 
 
-def test_without_a_compiler_the_loop_runs_with_one_notice(tmp_path):
+def test_without_a_compiler_torch_runs_the_traced_step_with_one_notice(tmp_path):
     program = (
         "import torch, logging; logging.basicConfig()\n"
         "from spikeworks.neurons import LIF, PMSN\n"
@@ -101,7 +101,7 @@ def test_without_a_compiler_the_loop_runs_with_one_notice(tmp_path):
     environment = {**os.environ, "PATH": str(tmp_path), "SPIKEWORKS_CACHE": str(tmp_path)}
     environment.pop("CC", None)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["loop", "parallel"]
+    assert done.stdout.split() == ["torch", "parallel"]
     assert done.stderr.count("no C compiler was found") == 1
     assert "pip install ziglang" in done.stderr
 

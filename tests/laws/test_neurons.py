@@ -17,7 +17,7 @@ from spikeworks.core.errors import ShapeError
 from spikeworks.neurons import NEURONS, Neuron, NeuronConfig, Reset, config_for
 
 NAMES = NEURONS.names()
-BACKENDS = [(n, b) for n in NAMES for b in ("c", "parallel") if b == "c" or NEURONS.get(n).parallel is not None]
+BACKENDS = [(n, b) for n in NAMES for b in ("c", "torch", "parallel") if b != "parallel" or NEURONS.get(n).parallel]
 
 
 def build(name: str, size: int, dtype: torch.dtype = torch.float64, **values) -> Neuron:

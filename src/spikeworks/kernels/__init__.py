@@ -1,5 +1,6 @@
 """From one step to fused code: trace, simplify, emit, build, run. Knows graphs, no neuron by name."""
 
+from .emit_torch import TorchStep
 from .feedback import run_with_feedback
 from .graph import Graph
 from .policy import Decision, decide, requested, use
@@ -11,6 +12,7 @@ __all__ = [
     "Decision",
     "FusedStep",
     "Graph",
+    "TorchStep",
     "TracedStep",
     "decide",
     "recomputed",

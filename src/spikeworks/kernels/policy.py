@@ -17,7 +17,7 @@ from .run import DTYPES
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("auto", "loop", "c", "parallel")
+CHOICES = ("auto", "loop", "c", "torch", "parallel")
 VARIABLE = "SPIKEWORKS_KERNELS"
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("spikeworks_kernels", default=None)
 
@@ -32,7 +32,7 @@ class Decision:
 
 @contextlib.contextmanager
 def use(backend: str) -> Iterator[None]:
-    """Run neurons by ``backend`` inside the block: auto, loop, c or parallel.
+    """Run neurons by ``backend`` inside the block: auto, loop, c, torch or parallel.
 
     Example:
         >>> with use("loop"):
@@ -73,6 +73,10 @@ def decide(
         if not has_parallel:
             raise ConfigError("The parallel form was asked for, but this neuron has none.", "use auto, loop or c")
         return Decision("parallel", "asked for")
+    if wish == "torch":
+        if untraceable is not None:
+            raise ConfigError(f"The traced form was asked for, but {untraceable}", "use auto or loop")
+        return Decision("torch", "asked for")
     if wish == "c":
         if obstacle:
             raise ConfigError(f"The C kernel was asked for, but {obstacle}.", "use auto or loop")
@@ -81,8 +85,9 @@ def decide(
         return Decision("c", "traced and compiled for this processor")
     if has_parallel:
         return Decision("parallel", obstacle)
-    _notice(obstacle)
-    return Decision("loop", obstacle)
+    if obstacle == build.NO_COMPILER[0] or untraceable is not None:
+        _notice(obstacle)
+    return Decision("loop" if untraceable is not None else "torch", obstacle)
 
 
 def _obstacle_to_c(device: torch.device, dtype: torch.dtype, untraceable: str | None) -> str | None:
@@ -101,11 +106,11 @@ _noticed: set[str] = set()
 
 
 def _notice(obstacle: str) -> None:
-    """Say once a process why the slow loop runs, and what to do."""
+    """Say once a process why no kernel runs, and what to do."""
     if obstacle not in _noticed:
         _noticed.add(obstacle)
         advice = f" ({build.NO_COMPILER[1]})" if obstacle == build.NO_COMPILER[0] else ""
-        log.warning("neurons run in the Python loop: %s%s", obstacle, advice)
+        log.warning("neurons run step by step in torch: %s%s", obstacle, advice)
 
 
 def _checked(name: str, what: str) -> str:

@@ -8,6 +8,7 @@ Legend of shapes: T time, B batch, N neurons or channels, K inner axis (compartm
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
 from ..core.operations import Operations
 from ..core.state import State, check_time_first, state_type
-from ..kernels import Decision, FusedStep, Graph, TracedStep, decide, run_with_feedback, trace_step
+from ..kernels import Decision, FusedStep, Graph, TorchStep, TracedStep, decide, run_with_feedback, trace_step
 from .description import NeuronConfig, Option, derive_config
 from .parameters import Parameter
 from .surrogate import Surrogate, spike
@@ -78,7 +79,7 @@ class Neuron(nn.Module):
         for parameter in self.parameters_declared.values():
             parameter.create(self, generator)
         self._traced: dict[torch.dtype, TracedStep | str] = {}
-        self._fused: dict[torch.dtype, FusedStep] = {}
+        self._forms: dict[tuple[str, torch.dtype], FusedStep | TorchStep] = {}
 
     # -- what a subclass writes ------------------------------------------------------------
 
@@ -123,7 +124,8 @@ class Neuron(nn.Module):
         decision = self.decide(x)
         compute = x if x.dtype == torch.float64 else x.float()  # half-precision states would flip spikes
         coefficients = self._broadcast(compute)
-        run = {"loop": self._loop, "c": self._fused_run, "parallel": self._parallel_run}[decision.backend]
+        run = {"loop": self._loop, "parallel": self._parallel_run}.get(decision.backend)
+        run = run or functools.partial(self._traced_run, self._compiled(decision.backend, compute.dtype))
         y, states = run(compute, states, coefficients)
         return y.to(x.dtype), self.state_class(*states)
 
@@ -150,7 +152,7 @@ class Neuron(nn.Module):
         coefficients = self._broadcast(compute)
         if self.decide(x).backend == "c":
             flat, held = self._flat(x.shape[1:], states, coefficients, compute.dtype)
-            y, end = run_with_feedback(self._kernel(compute.dtype), compute, weight, bias, last, held, flat)
+            y, end = run_with_feedback(self._compiled("c", compute.dtype), compute, weight, bias, last, held, flat)
             return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
         now, outputs = self._started(states, compute), []
         for x_t in compute.unbind(0):
@@ -190,7 +192,7 @@ class Neuron(nn.Module):
         """The C text of the kernels, with gradients for all trainable parameters."""
         self.graph(dtype)
         count = len(list(_flatten(self.coefficients(**self.values()))))
-        return self._kernel(dtype).source(tuple(range(count)))
+        return self._compiled("c", dtype).source(tuple(range(count)))
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """Counted from the traced step, for every neuron, step and sequence of ``x``."""
@@ -249,10 +251,16 @@ class Neuron(nn.Module):
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
 
-    def _fused_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+    def _traced_run(
+        self,
+        compiled: FusedStep | TorchStep,
+        x: Tensor,
+        states: list[Tensor | None],
+        coefficients: dict[str, Coefficient],
+    ) -> Any:
         rows = x.shape[1:]
         flat, held = self._flat(rows, states, coefficients, x.dtype)
-        y, end = self._kernel(x.dtype)(x.reshape(len(x), -1).contiguous(), held, flat)
+        y, end = compiled(x.reshape(len(x), -1).contiguous(), held, flat)
         return y.reshape(x.shape), [e.reshape(rows) for e in end]
 
     @staticmethod
@@ -263,12 +271,13 @@ class Neuron(nn.Module):
         flat = [c if c.dim() == 0 else c.expand(rows).reshape(-1) for c in _flatten(coefficients)]
         return flat, [None if s is None else s.to(dtype).reshape(-1) for s in states]
 
-    def _kernel(self, dtype: torch.dtype) -> FusedStep:
-        if dtype not in self._fused:
+    def _compiled(self, backend: str, dtype: torch.dtype) -> Any:
+        """The traced step as C kernels or as torch operations; kept for the life of the module."""
+        if (backend, dtype) not in self._forms:
             traced = self._trace(dtype)
             assert isinstance(traced, TracedStep)
-            self._fused[dtype] = FusedStep(traced, dtype)
-        return self._fused[dtype]
+            self._forms[backend, dtype] = FusedStep(traced, dtype) if backend == "c" else TorchStep(traced)
+        return self._forms[backend, dtype]
 
     def _trace(self, dtype: torch.dtype) -> TracedStep | str:
         """The traced step, or why there is none; kept for the life of the module."""
@@ -289,7 +298,7 @@ class Neuron(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(self.__dict__)
-        kept["_traced"], kept["_fused"] = {}, {}
+        kept["_traced"], kept["_forms"] = {}, {}
         return kept
 
     def extra_repr(self) -> str:
