@@ -1,4 +1,4 @@
-"""The code in the README and on the contributing pages runs as it stands: all blocks of a page, one after the other."""
+"""The code in the README and on the pages of the documentation runs as it stands: all blocks of a page, one after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs" / "contributing").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "docs" / "kernels.md", *sorted((ROOT / "docs" / "contributing").glob("*.md"))]
 
 
 def python_blocks(text: str) -> str:
@@ -34,9 +34,7 @@ def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *(page for page in PAGES if page.stem != "index")], ids=lambda page: page.stem
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "index"], ids=lambda page: page.stem)
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     assert python_blocks(page.read_text(encoding="utf-8")).strip()
     done = run(page, tmp_path)
