@@ -1,4 +1,4 @@
-"""The code in the README and on the pages of the documentation runs as it stands: all blocks of a page, one after the other."""
+"""The code in the README and on the documentation's pages runs as it stands: all blocks of a page in turn."""
 
 from __future__ import annotations
 
