@@ -21,11 +21,18 @@ from spikeworks.neurons import LIF
 def fresh(tmp_path, monkeypatch):
     """An empty cache and no memory of earlier builds."""
     monkeypatch.setenv("SPIKEWORKS_CACHE", str(tmp_path / "cache"))
-    for cached in (build.find_compiler, build.compiler_version, build._writable):
+    caches = (build.find_compiler, build.working_flags, build.compiler_version, build._writable, build._private)
+    for cached in caches:
         cached.cache_clear()
     yield tmp_path / "cache" / "kernels"
-    for cached in (build.find_compiler, build.compiler_version, build._writable):
+    for cached in caches:
         cached.cache_clear()
+
+
+def built(folder):
+    """Libraries in the cache, the compiler's trial left out."""
+    trial = build._name(build._PROBE, build.find_compiler(), build.working_flags())
+    return [path for path in folder.iterdir() if path.name != trial]
 
 
 SOURCE = "int answer(void) { return 42; }\n"
@@ -33,18 +40,18 @@ SOURCE = "int answer(void) { return 42; }\n"
 
 def test_a_kernel_is_built_once(fresh, monkeypatch):
     assert build.load(SOURCE).answer() == 42
-    (library,) = fresh.glob("*.so")
+    (library,) = built(fresh)
     written = library.stat().st_mtime_ns
     monkeypatch.setattr(build, "_compile", lambda *a: pytest.fail("compiled again"))
     assert build.load(SOURCE).answer() == 42
     assert library.stat().st_mtime_ns == written
-    assert list(fresh.iterdir()) == [library]
+    assert built(fresh) == [library]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x7fELF", None], ids=["empty", "short", "cut"])
 def test_a_damaged_file_is_built_again(fresh, damage):
     build.load(SOURCE)
-    (library,) = fresh.glob("*.so")
+    (library,) = built(fresh)
     data = library.read_bytes()
     library.unlink()  # a loaded library must not be written over
     library.write_bytes(data[: len(data) // 2] if damage is None else damage)
@@ -81,13 +88,13 @@ def test_processes_that_build_at_once_agree(fresh):
     assert [results.get(timeout=30) for _ in children] == [42, 42, 42]
     for child in children:
         child.join()
-    assert len(list(fresh.iterdir())) == 1
+    assert len(built(fresh)) == 1
 
 
 def test_the_compiler_s_complaint_is_shown(fresh):
     with pytest.raises(KernelError, match="(?s)rejected a kernel:.*error"):
         build.load("int answer(void) { return undeclared; }\n")
-    assert list(fresh.iterdir()) == []
+    assert built(fresh) == []
 
 
 def test_without_a_compiler_torch_runs_the_traced_step_with_one_notice(tmp_path):
@@ -138,3 +145,43 @@ def test_second_derivatives_are_refused():
     (gradient,) = torch.autograd.grad((weight * y).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_compiler_that_does_not_know_this_processor_is_used_without(fresh, tmp_path, monkeypatch):
+    compiler = build.find_compiler()[0]
+    picky = f'case "$*" in *-march*) echo "unknown -march" >&2; exit 1;; esac\nexec {compiler} "$@"'
+    monkeypatch.setenv("CC", script(tmp_path / "picky", picky))
+    build.find_compiler.cache_clear()
+    assert build.working_flags() == (*build.FLAGS, *build.RELAXED)
+    assert build.load(SOURCE).answer() == 42
+
+
+def test_a_compiler_that_builds_nothing_is_named_and_torch_runs(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", script(tmp_path / "broken", 'echo "error: no headers" >&2\nexit 1'))
+    build.find_compiler.cache_clear()
+    neuron = LIF(3)
+    backend, reason = neuron.backend_report()
+    assert backend == "torch" and "broken cannot build a library" in reason and "no headers" in reason
+    assert neuron(torch.rand(4, 2, 3))[0].shape == (4, 2, 3)
+    with pytest.raises(KernelError, match="Cannot build a kernel: the compiler .*broken"):
+        build.load(SOURCE)
+
+
+def test_a_full_cache_is_left_for_a_private_folder(fresh, monkeypatch, caplog):
+    build.working_flags()
+    real = build._compile
+
+    def full(command, flags, source, library):
+        if library.parent == fresh:
+            raise OSError(28, "No space left on device")
+        real(command, flags, source, library)
+
+    monkeypatch.setattr(build, "_compile", full)
+    assert build.load(SOURCE).answer() == 42
+    assert "cannot take another kernel" in caplog.text

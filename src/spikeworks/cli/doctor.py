@@ -55,7 +55,12 @@ def _kernels() -> Iterator[tuple[str, str]]:
     from ..neurons import NEURONS
 
     compiler = build.find_compiler()
-    yield "compiler", f"{' '.join(compiler)} ({build.compiler_version()})" if compiler else "; ".join(build.NO_COMPILER)
+    flags = build.working_flags()
+    if compiler is None or isinstance(flags, str):
+        yield "compiler", f"{flags}; {build.NO_COMPILER[1]}"
+    else:
+        yield "compiler", f"{' '.join(compiler)} ({build.compiler_version()})"
+        yield "flags", " ".join(flags)
     cache = build.cache_folder()
     libraries = list(cache.glob("*.so")) if cache.is_dir() else []
     yield "cache", f"{cache}, {len(libraries)} compiled"

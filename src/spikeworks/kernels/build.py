@@ -8,6 +8,7 @@ cannot be written is replaced by a private temporary one.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import hashlib
 import importlib.util
@@ -25,7 +26,8 @@ from ..core.errors import KernelError
 
 log = logging.getLogger(__name__)
 
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-ffp-contract=off")
+NATIVE = ("-march=native",)
+FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-ffp-contract=off")
 """Contraction stays off so that kernels round as the Python loop does; never -ffast-math,
 whose start-up code would flush denormals for the whole process."""
 RELAXED = ("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
@@ -50,6 +52,28 @@ def find_compiler() -> tuple[str, ...] | None:
     if importlib.util.find_spec("ziglang") is not None:
         return (sys.executable, "-m", "ziglang", "cc")
     return None
+
+
+@functools.lru_cache(maxsize=1)
+def working_flags() -> tuple[str, ...] | str:
+    """The flags with which the compiler builds a small library, or why it builds none.
+
+    Not every compiler knows every flag, so the ones for this very processor may be left out.
+    """
+    command = find_compiler()
+    if command is None:
+        return NO_COMPILER[0]
+    complaint = ""
+    for flags in ((*NATIVE, *FLAGS, *RELAXED), (*FLAGS, *RELAXED), FLAGS):
+        try:
+            _load(_PROBE, command, flags)
+            return flags
+        except (KernelError, OSError) as error:
+            complaint = complaint or str(error)
+    return f"the compiler {command[0]} cannot build a library: {complaint}"
+
+
+_PROBE = "#include <math.h>\n#include <stdint.h>\ndouble probe(double x) { return exp(x); }\n"
 
 
 @functools.lru_cache(maxsize=1)
@@ -88,20 +112,32 @@ def load(source: str) -> ctypes.CDLL:
     Raises:
         KernelError: there is no compiler, or it rejects the source.
     """
+    flags = working_flags()
     command = find_compiler()
-    if command is None:
-        raise KernelError(f"Cannot build a kernel: {NO_COMPILER[0]}.", NO_COMPILER[1])
-    identity = "\0".join([source, compiler_version(), *command, *FLAGS, *RELAXED, processor()])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    folder = _writable(cache_folder())
-    library = folder / f"{name}.so"
+    if command is None or isinstance(flags, str):
+        raise KernelError(f"Cannot build a kernel: {flags}.", NO_COMPILER[1])
+    return _load(source, command, flags)
+
+
+def _load(source: str, command: tuple[str, ...], flags: tuple[str, ...]) -> ctypes.CDLL:
+    library = _writable(cache_folder()) / _name(source, command, flags)
     if library.exists():
         try:
             return _open(library)
         except OSError as error:
             log.warning("rebuilding a damaged kernel in the cache (%s)", error)
-    _compile(command, source, library)
+    try:
+        _compile(command, flags, source, library)
+    except OSError as error:  # a full disk: the folder for temporary files may lie on another
+        log.warning("kernel cache %s cannot take another kernel (%s)", library.parent, error)
+        library = _private() / library.name
+        _compile(command, flags, source, library)
     return _open(library)
+
+
+def _name(source: str, command: tuple[str, ...], flags: tuple[str, ...]) -> str:
+    identity = "\0".join([source, compiler_version(), *command, *flags, processor()])
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.so"
 
 
 def _open(library: Path) -> ctypes.CDLL:
@@ -112,14 +148,16 @@ def _open(library: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def _compile(command: tuple[str, ...], source: str, library: Path) -> None:
+def _compile(command: tuple[str, ...], flags: tuple[str, ...], source: str, library: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="build-", dir=library.parent) as work:
         text, built = Path(work) / "kernel.c", Path(work) / "kernel.so"
         text.write_text(source, encoding="utf-8")
-        arguments = [*command, *FLAGS, *RELAXED, "-o", str(built), str(text), "-lm"]
+        arguments = [*command, *flags, "-o", str(built), str(text), "-lm"]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             first = "\n".join(done.stderr.strip().splitlines()[:5])
+            if "No space left" in done.stderr:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise KernelError(f"The compiler {command[0]} rejected a kernel:\n{first}")
         data = built.read_bytes()
         # loaders ignore what follows the image; the digest tells a whole file from a cut one
@@ -134,6 +172,10 @@ def _writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        private = Path(tempfile.mkdtemp(prefix="spikeworks-kernels-"))
-        log.warning("kernel cache %s cannot be written (%s); using %s for this process", folder, error, private)
-        return private
+        log.warning("kernel cache %s cannot be written (%s); kernels are kept for this process", folder, error)
+        return _private()
+
+
+@functools.lru_cache(maxsize=1)
+def _private() -> Path:
+    return Path(tempfile.mkdtemp(prefix="spikeworks-kernels-"))

@@ -85,7 +85,7 @@ def decide(
         return Decision("c", "traced and compiled for this processor")
     if has_parallel:
         return Decision("parallel", obstacle)
-    if obstacle == build.NO_COMPILER[0] or untraceable is not None:
+    if device.type == "cpu":
         _notice(obstacle)
     return Decision("loop" if untraceable is not None else "torch", obstacle)
 
@@ -97,9 +97,8 @@ def _obstacle_to_c(device: torch.device, dtype: torch.dtype, untraceable: str | 
         return f"C kernels compute in float32 and float64, the input is {dtype}"
     if untraceable is not None:
         return untraceable
-    if build.find_compiler() is None:
-        return build.NO_COMPILER[0]
-    return None
+    flags = build.working_flags()
+    return flags if isinstance(flags, str) else None
 
 
 _noticed: set[str] = set()
@@ -109,7 +108,7 @@ def _notice(obstacle: str) -> None:
     """Say once a process why no kernel runs, and what to do."""
     if obstacle not in _noticed:
         _noticed.add(obstacle)
-        advice = f" ({build.NO_COMPILER[1]})" if obstacle == build.NO_COMPILER[0] else ""
+        advice = f" ({build.NO_COMPILER[1]})" if isinstance(build.working_flags(), str) else ""
         log.warning("neurons run step by step in torch: %s%s", obstacle, advice)
 
 
