@@ -138,6 +138,27 @@ def test_one_thread_and_many_give_the_same_bits():
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def _threaded(results=None):
+    x = torch.rand(64, 8, 256, generator=torch.Generator().manual_seed(0))
+    last = LIF(256)(x)[0][-1, 0, :9].tolist()  # few values: torch's own threads do not survive a fork
+    return last if results is None else results.put(last)
+
+
+def test_a_forked_child_makes_its_own_threads():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        expected = _threaded()
+        context = multiprocessing.get_context("fork")
+        results = context.Queue()
+        child = context.Process(target=_threaded, args=(results,))
+        child.start()
+        assert results.get(timeout=20) == expected
+        child.join()
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_second_derivatives_are_refused():
     x = torch.randn(5, 2, 3, requires_grad=True)
     y, _ = LIF(3)(x)

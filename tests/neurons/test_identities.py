@@ -230,6 +230,19 @@ def test_modulo_scan_equals_serial_on_a_million_steps():
     assert abs(last.item() - remainder) < 1e-5
 
 
+@pytest.mark.parametrize("backend", ["loop", "torch", "c"])
+def test_a_rest_of_its_own_holds_in_every_form(backend):
+    class Raised(LIF):
+        def rest(self, x):
+            return self.state_class(torch.full_like(x[0], 0.9))
+
+    x = torch.full((3, 2, 4), 0.2)
+    with kernels.use(backend):
+        assert Raised(4)(x)[0][0].all() and not LIF(4)(x)[0][0].any()
+        y, _ = Raised(4).recur(x, torch.zeros(4, 4), torch.zeros(4), torch.zeros(2, 4))
+    assert y[0].all()
+
+
 def test_config_ranges_are_checked():
     from spikeworks.core.errors import ConfigError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -158,6 +159,10 @@ def flags(values: Sequence[Tensor]) -> Any:
 @functools.lru_cache(maxsize=4)
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="spikeworks-kernel")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _in_threads(part: Callable[[int, int], None], steps: int, neurons: int) -> None:

@@ -161,7 +161,7 @@ class Neuron(nn.Module):
         return torch.stack(outputs).to(x.dtype), self.state_class(*now)
 
     def rest(self, x: Tensor) -> State:
-        """The state before the first step, for an input ``[T, B, size, ...]``."""
+        """The state before the first step, for an input ``[T, B, size, ...]``: zero unless overridden."""
         return self.state_class(*(torch.zeros_like(x[0]) for _ in self.states))
 
     @property
@@ -213,8 +213,8 @@ class Neuron(nn.Module):
         return found
 
     def _states(self, state: State, x: Tensor) -> list[Tensor | None]:
-        if state is None:
-            return [None] * len(self.states)
+        if state is None:  # None tells the kernels that a state is zero; a rest of its own is made
+            return [None] * len(self.states) if type(self).rest is Neuron.rest else list(self.rest(x))
         if len(state) != len(self.states):
             raise ShapeError(f"{type(self).__name__} has the states {tuple(self.states)}, got {len(state)} tensors.")
         for name, s in zip(self.states, state, strict=True):
