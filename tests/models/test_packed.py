@@ -71,6 +71,18 @@ def test_masks_come_from_torch_where_no_generator_is_set():
     assert_close(results[0], results[1])
 
 
+def test_the_second_run_has_the_precision_of_the_first():
+    results = []
+    for mode in ("full", "packed"):
+        network = StackConfig(hidden=(12, 9), memory=mode).build(6, 4, torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", torch.bfloat16):
+            output, _ = network(3 * torch.rand(20, 2, 6, generator=torch.Generator().manual_seed(1)))
+        output.float().square().sum().backward()
+        results.append([output.detach(), *(p.grad for p in network.parameters())])
+    assert_close(results[0], results[1], rtol=0.02, atol=1e-3)
+    assert results[0][1].abs().sum() > 0
+
+
 def test_detached_state_and_evaluation_pass_through():
     network = build("packed")
     x = torch.rand(8, 2, 6, dtype=torch.float64)

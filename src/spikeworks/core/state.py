@@ -7,7 +7,7 @@ alike: detach between windows, pick a batch row, flatten for a checkpoint.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -58,6 +58,12 @@ def leaves(state: State, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     names = getattr(state, "_fields", range(len(state)))
     for name, item in zip(names, state, strict=True):
         yield from leaves(item, f"{prefix}.{name}" if prefix else str(name))
+
+
+def refill(template: State, tensors: Iterable[Tensor]) -> State:
+    """The nesting of ``template`` with other tensors at its leaves, in the order of :func:`leaves`."""
+    found = iter(tensors)
+    return map_state(lambda _: next(found), template)
 
 
 def restore(template: State, tensors: dict[str, Tensor], prefix: str = "") -> State:

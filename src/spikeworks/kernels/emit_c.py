@@ -18,7 +18,7 @@ import math
 import numpy as np
 import torch
 
-from .graph import Graph, Operand, Ref
+from .graph import INFIX, Graph, Operand, Ref
 from .trace import TracedStep
 
 FIRST_LEVEL_BYTES = 40 * 1024
@@ -139,10 +139,8 @@ class _Writer:
 
     def expression(self, graph: Graph, op: str, args: tuple[Operand, ...]) -> str:
         a = [self.operand(graph, value) for value in args]
-        infix = {"add": "+", "sub": "-", "mul": "*", "div": "/", "ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-        infix |= {"eq": "==", "ne": "!=", "and": "&", "or": "|"}
-        if op in infix:
-            return f"{a[0]} {infix[op]} {a[1]}"
+        if op in INFIX:
+            return f"{a[0]} {INFIX[op]} {a[1]}"
         if op == "where":
             return f"{a[0]} ? {a[1]} : {a[2]}"
         if op == "cast":
@@ -176,7 +174,10 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
     for (int64_t j = first; j < last; j += BLOCK) {{
         const int64_t n = last - j < BLOCK ? last - j : BLOCK;
         {self.fill_parameters(p)}
-        {self.fill_states("rest[k]", "rest[k] + j")}
+        for (int k = 0; k < STATES; ++k) {{
+            if (rest[k]) memcpy(state[k], rest[k] + j, n * sizeof(real));
+            else memset(state[k], 0, sizeof state[k]);
+        }}
         for (int64_t t = 0; t < T; ++t) {{
             const real *restrict xt = x + t * M + j;
             real *restrict yt = y + t * M + j;
@@ -281,9 +282,3 @@ int backward(int64_t M, int64_t T, const real *x, const real *const *p, const in
             return "(void)p; (void)vector; (void)parameter;"
         return """for (int k = 0; k < PARAMETERS; ++k)
             for (int64_t i = 0; i < n; ++i) parameter[k][i] = vector[k] ? p[k][j + i] : p[k][0];"""
-
-    def fill_states(self, test: str, source: str) -> str:
-        return f"""for (int k = 0; k < STATES; ++k) {{
-            if ({test}) memcpy(state[k], {source}, n * sizeof(real));
-            else memset(state[k], 0, sizeof state[k]);
-        }}"""

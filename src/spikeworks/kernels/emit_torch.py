@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .graph import Graph, Operand, Ref
+from .graph import INFIX, Graph, Operand, Ref
 from .trace import TracedStep
 
 CHUNK = 32
 """Steps between stored states."""
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-_INFIX |= {"eq": "==", "ne": "!=", "and": "&", "or": "|", "pow": "**"}
+_INFIX = INFIX | {"pow": "**"}
 
 
 def emit_torch(graph: Graph) -> str:

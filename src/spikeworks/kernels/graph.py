@@ -51,6 +51,17 @@ PRIMITIVES: dict[str, Primitive] = {
 }
 
 
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|"} | {
+    "ge": ">=",
+    "gt": ">",
+    "le": "<=",
+    "lt": "<",
+    "eq": "==",
+    "ne": "!=",
+}
+"""Primitives that C and Python write alike, between their operands."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Graph:
     """An elementwise function.

@@ -51,21 +51,18 @@ def requested() -> str:
     return _forced.get() or _checked(os.environ.get(VARIABLE, "auto"), VARIABLE)
 
 
-def decide(
-    device: torch.device, dtype: torch.dtype, untraceable: str | None, has_parallel: bool, wish: str | None = None
-) -> Decision:
+def decide(device: torch.device, dtype: torch.dtype, untraceable: str | None, has_parallel: bool) -> Decision:
     """Choose for one call.
 
     Args:
         device, dtype: of the input.
         untraceable: why the step has no graph, or ``None`` where it has one.
         has_parallel: whether the neuron brings a form parallel in time.
-        wish: a backend asked for by the caller; default :func:`requested`.
 
     Raises:
         ConfigError: the backend asked for cannot run here.
     """
-    wish = requested() if wish is None else _checked(wish, "backend")
+    wish = requested()
     obstacle = _obstacle_to_c(device, dtype, untraceable)
     if wish == "loop":
         return Decision("loop", "asked for")

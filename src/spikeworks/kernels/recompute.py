@@ -9,29 +9,22 @@ normalisation, running averages left alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..core.state import State, leaves, map_state
+from ..core.state import State, leaves, map_state, refill
 from .packing import Packed, is_binary, pack, unpack
-
-
-class Repeatable(Protocol):
-    """A module whose forward pass may be this one."""
-
-    def run(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        """The computation itself, pure but for ``generator`` attributes and buffers."""
-        ...
 
 
 def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
     """``module.run(x, state, mask)``, keeping little for backward.
 
     Args:
-        module: a :class:`Repeatable` module, whose hooks see none of the two runs.
+        module: has a method ``run``, pure but for ``generator`` attributes and buffers; hooks of
+            the module see none of the two runs.
         x: its input; packed into bits while it waits where it is binary.
         state, mask: as the module takes them.
 
@@ -40,14 +33,12 @@ def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor |
     """
     plain = _Plain(module)
     if not torch.is_grad_enabled():
-        return plain(x, state, mask)
+        return plain.forward(x, state, mask)
     trained = {name: p for name, p in plain.named_parameters() if p.requires_grad}
     before = [t for _, t in leaves(state)]
-    nesting: list[State] = []
-    call = _Call(plain, tuple(trained), state, mask, nesting)
+    call = _Call(plain, tuple(trained), x.device, state, mask)
     y, *after = _Recomputed.apply(call, x, *before, *trained.values())  # type: ignore[misc]
-    found = iter(after)
-    return y, map_state(lambda _: next(found), nesting[0])
+    return y, refill(call.after, after)
 
 
 class _Plain(nn.Module):
@@ -65,12 +56,17 @@ class _Call:
     """One call of a module, and what makes it repeatable."""
 
     def __init__(
-        self, module: nn.Module, names: tuple[str, ...], state: State, mask: Tensor | None, nesting: list[State]
+        self, module: nn.Module, names: tuple[str, ...], device: torch.device, state: State, mask: Tensor | None
     ) -> None:
-        self.module, self.names, self.mask, self.nesting = module, names, mask, nesting
-        self.template = map_state(lambda t: t.new_empty(0), state)
+        self.module, self.names, self.mask = module, names, mask
+        self.before = _hollow(state)
+        self.after: State = None
         self.random = {id(source): source.get_state() for source in self._sources()}
         self.shared = torch.get_rng_state()
+        self.gpu = device if device.type == "cuda" else None
+        self.shared_gpu = None if self.gpu is None else torch.cuda.get_rng_state(self.gpu)
+        kind = device.type  # backward runs where the caller's autocast has ended
+        self.autocast = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     def _sources(self) -> Iterator[torch.Generator]:
         for module in self.module.modules():
@@ -78,13 +74,9 @@ class _Call:
             if source is not None:
                 yield source
 
-    def state(self, tensors: Sequence[Tensor]) -> State:
-        found = iter(tensors)
-        return map_state(lambda _: next(found), self.template)
-
     def first(self, x: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        y, after = self.module(x, self.state(tensors), self.mask)
-        self.nesting.append(map_state(lambda t: t.new_empty(0), after))
+        y, after = self.module(x, refill(self.before, tensors), self.mask)
+        self.after = _hollow(after)
         return y, [t for _, t in leaves(after)]
 
     def again(self, x: Tensor, tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -92,14 +84,23 @@ class _Call:
         values = dict(zip(self.names, parameters, strict=True))
         values |= {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         now = [(source, source.get_state()) for source in self._sources()]
-        with torch.random.fork_rng(devices=[]):
+        kind, dtype, enabled = self.autocast
+        devices = [] if self.gpu is None else [self.gpu]
+        with torch.random.fork_rng(devices=devices), torch.autocast(kind, dtype, enabled=enabled):
             torch.set_rng_state(self.shared)
+            if self.gpu is not None and self.shared_gpu is not None:
+                torch.cuda.set_rng_state(self.shared_gpu, self.gpu)
             for source, _ in now:
                 source.set_state(self.random[id(source)])
-            y, after = torch.func.functional_call(self.module, values, (x, self.state(tensors), self.mask))
+            y, after = torch.func.functional_call(self.module, values, (x, refill(self.before, tensors), self.mask))
         for source, state in now:
             source.set_state(state)
         return [y, *(t for _, t in leaves(after))]
+
+
+def _hollow(state: State) -> State:
+    """The nesting of a state without its numbers."""
+    return map_state(lambda t: t.new_empty(0), state)
 
 
 class _Recomputed(torch.autograd.Function):

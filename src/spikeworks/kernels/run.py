@@ -79,7 +79,6 @@ class _Fused(torch.autograd.Function):
         held = [None if s is None else s.contiguous() for s in states]
         values = [p.detach().contiguous() for p in parameters if p is not None]
         library = library_of(fused, wanted)
-        keep_pages()
 
         def part(first: int, last: int) -> None:
             library.forward(
@@ -131,6 +130,7 @@ def _source(fused: FusedStep, wanted: tuple[int, ...]) -> str:
 @functools.lru_cache(maxsize=256)
 def library_of(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
     """The compiled kernels of a step, with gradients for the wanted parameters."""
+    keep_pages()
     library = build.load(_source(fused, wanted))
     size, address = ctypes.c_int64, ctypes.c_void_p
     library.forward.argtypes = [size, size, *[address] * 7, size, size]

@@ -88,11 +88,11 @@ def _trace(function: Callable[..., Any], names: list[str], size: int, dtype: tor
         raise
     except Exception as error:
         raise TraceError(f"The step cannot be traced: {type(error).__name__}: {error}".split("\n")[0]) from error
-    return simplify(_lower(module, names, size))
+    return simplify(_lower(module, names))
 
 
-def _lower(module: torch.fx.GraphModule, names: list[str], size: int) -> Graph:
-    builder = _Builder(names, size)
+def _lower(module: torch.fx.GraphModule, names: list[str]) -> Graph:
+    builder = _Builder(names)
     # a name leads to a cell, so that tensors sharing memory see each other's changes in place
     cells: dict[str, list[Operand]] = {}
     inputs: list[list[Operand]] = []
@@ -145,9 +145,8 @@ def _operands(arguments: Any) -> tuple[Any, ...]:
 class _Builder:
     """Collects nodes; lowerings call it as ``b("mul", a, c)``."""
 
-    def __init__(self, names: list[str], size: int) -> None:
+    def __init__(self, names: list[str]) -> None:
         self.offset = len(names)
-        self.size = size
         self.nodes: list[Node] = []
 
     def __call__(self, op: str, *args: Operand) -> Operand:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import ConfigError, ShapeError
+from ..core.errors import ShapeError
 from ..core.operations import Operations
 from ..core.state import State
 from ..neurons import Neuron
@@ -29,8 +29,6 @@ class Recurrent(nn.Module):
 
     def __init__(self, neuron: Neuron, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        if neuron.size < 1:
-            raise ConfigError("A recurrent layer needs at least one neuron.")
         self.neuron = neuron
         self.synapse = Dense(neuron.size, neuron.size, generator=generator)
 

@@ -39,7 +39,6 @@ class Signature:
         kind: ``"classification"`` (floats ``[T, B, C]``, one label a sequence) or ``"tokens"``
             (ids ``[B, T]``, one target a step).
         classes: names of the classes, in the order of their ids.
-        spatial: height and width where a channel is an image; else empty.
     """
 
     steps: int | None
@@ -47,7 +46,6 @@ class Signature:
     outputs: int
     kind: Literal["classification", "tokens"] = "classification"
     classes: tuple[str, ...] | None = None
-    spatial: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
