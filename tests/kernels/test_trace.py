@@ -15,7 +15,7 @@ def test_lif_traces_to_a_handful_of_nodes():
     graph = LIF(4, decay=0.9).graph()
     assert [n.op for n in graph.nodes] == ["mul", "add", "sub", "ge", "cast", "mul", "sub"]
     assert dict(graph.counts()) == {"mul": 1, "add": 3, "compare": 1, "free": 2}
-    assert graph.reads() == {"x", "s0", "p0", "p1"}
+    assert graph.reads() == {"x0", "s0", "p0", "p1"}
     assert str(graph).startswith("v0 = mul(p0, s0)\n")
 
 
@@ -42,6 +42,24 @@ def _changed_view(x):
 def test_what_cannot_be_fused_is_named(step, message):
     with pytest.raises(TraceError, match=message):
         trace_step(step, 1, 0)
+
+
+def _with_a_sum(x, v):
+    scaled = 2 * x
+    return scaled.sum() + x, v
+
+
+@pytest.mark.parametrize(
+    "step, line",
+    [
+        (_with_a_sum, "return scaled.sum() + x, v"),
+        (lambda x, v: (x, v if x.max() > 0 else x), "(lambda x, v: (x, v if x.max() > 0 else x)"),
+    ],
+)
+def test_the_line_that_cannot_be_fused_is_named(step, line):
+    with pytest.raises(TraceError) as caught:
+        trace_step(step, 1, 0)
+    assert "test_trace.py, line " in str(caught.value) and line in str(caught.value)
 
 
 def test_a_neuron_that_cannot_be_traced_runs_in_the_loop_and_says_why(caplog):
@@ -106,7 +124,7 @@ def test_every_operation_agrees_with_torch(name, dtype, tolerance):
     x = torch.linspace(-2, 2, 5 * 77, dtype=dtype).reshape(5, 77)
     fused = FusedStep(trace_step(step, 1, 0, dtype), dtype)
     a, b = (x.clone().requires_grad_() for _ in range(2))
-    y, (end,) = fused(a, [None], [])
+    y, (end,) = fused([a], [None], [])
     v, outputs = torch.zeros(77, dtype=dtype), []
     for row in b:
         out, v = step(row, v)
@@ -123,14 +141,14 @@ def test_nan_and_extremes_pass_as_in_torch():
         return torch.sigmoid(x) + torch.relu(x) + torch.exp(-x.abs()), v
 
     x = torch.tensor([[float("nan"), -200.0, 200.0, float("inf"), 0.0]])
-    y, _ = FusedStep(trace_step(step, 1, 0), torch.float32)(x, [None], [])
+    y, _ = FusedStep(trace_step(step, 1, 0), torch.float32)([x], [None], [])
     expected, _ = step(x[0], None)
     torch.testing.assert_close(y[0], expected, equal_nan=True)
 
 
 def test_exponential_is_accurate_to_two_units_in_the_last_place():
     x = torch.linspace(-87, 88, 400_001)
-    y, _ = FusedStep(trace_step(lambda x: (torch.exp(x),), 0, 0), torch.float32)(x.unsqueeze(0), [], [])
+    y, _ = FusedStep(trace_step(lambda x: (torch.exp(x),), 0, 0), torch.float32)([x.unsqueeze(0)], [], [])
     exact = torch.exp(x.double())
     assert ((y[0].double() - exact).abs() / exact).max() < 2.5 * 2**-23
 

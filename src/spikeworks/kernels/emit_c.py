@@ -41,7 +41,7 @@ def choose_tiling(step: TracedStep, itemsize: int) -> Tiling:
     Example:
         A LIF layer in float32 gets blocks of 256 neurons and chunks of 64 steps.
     """
-    arrays = 2 * (step.states + step.parameters) + 4
+    arrays = 2 * (step.inputs + step.states + step.parameters) + 2
     block = next((n for n in (256, 128) if arrays * n * itemsize <= FIRST_LEVEL_BYTES), 64)
     stored = max(1, step.states)
     chunk = next((k for k in (64, 32) if k * stored * block * itemsize <= SCRATCH_BYTES), 16)
@@ -70,7 +70,7 @@ _PRELUDE = """\
 
 typedef {real} real;
 typedef int{bits}_t truth;
-enum {{ BLOCK = {block}, CHUNK = {chunk}, STATES = {states}, PARAMETERS = {parameters},
+enum {{ BLOCK = {block}, CHUNK = {chunk}, INPUTS = {inputs}, STATES = {states}, PARAMETERS = {parameters},
        ROW = BLOCK + 16 /* the pad keeps rows from meeting at the same place of a 4 KiB page */ }};
 """
 
@@ -93,6 +93,19 @@ _DERIVED = """static inline real sigmoid_real(real x) { return 1 / (1 + exp_real
 """
 
 
+_PACK = """
+/* n values, a multiple of 8, as bits: 1 where they are not 0. The products turn into shifts and masks. */
+static inline void pack_row(const real *restrict y, uint8_t *restrict bits, int64_t n) {
+    #pragma GCC ivdep
+    for (int64_t i = 0; i < n / 8; ++i) {
+        uint8_t byte = 0;
+        for (int k = 0; k < 8; ++k) byte |= (uint8_t)((y[8 * i + k] != 0) << k);
+        bits[i] = byte;
+    }
+}
+"""
+
+
 class _Writer:
     def __init__(self, step: TracedStep, dtype: torch.dtype, tiling: Tiling) -> None:
         self.step, self.dtype, self.tiling = step, dtype, tiling
@@ -105,10 +118,11 @@ class _Writer:
             bits=32 if self.single else 64,
             block=self.tiling.block,
             chunk=self.tiling.chunk,
+            inputs=self.step.inputs,
             states=self.step.states,
             parameters=self.step.parameters,
         )
-        return head + (_EXP_FLOAT if self.single else _EXP_DOUBLE) + _DERIVED
+        return head + (_EXP_FLOAT if self.single else _EXP_DOUBLE) + _DERIVED + _PACK
 
     # -- one evaluation of a graph ---------------------------------------------------------
 
@@ -162,13 +176,15 @@ class _Writer:
     def forward(self) -> str:
         s, p = range(self.step.states), range(self.step.parameters)
         graph = self.step.forward
-        loads = {"x": "xt[i]", **{f"s{k}": f"state[{k}][i]" for k in s}, **self.parameter_loads(graph)}
+        loads = {**self.input_loads(), **{f"s{k}": f"state[{k}][i]" for k in s}, **self.parameter_loads(graph)}
         stores = ["yt[i] = {value};", *(f"state[{k}][i] = {{value}};" for k in s)]
         return f"""
-/* x, y: [T, M]. p[k]: one number, or [M] where vector[k]. rest[k]: [M] or NULL for zero.
+/* x[k], y: [T, M]. p[k]: one number, or [M] where vector[k]. rest[k]: [M] or NULL for zero.
+   bits: [T, M / 8] or NULL, y != 0 as bits, the lowest first; then M and first are multiples of 8.
    end[k]: [M]. borders: [ceil(T / CHUNK), STATES, M] or NULL. Neurons first..last-1 are done. */
-void forward(int64_t M, int64_t T, const real *x, const real *const *p, const int32_t *vector,
-             const real *const *rest, real *y, real *const *end, real *borders, int64_t first, int64_t last) {{
+void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, const int32_t *vector,
+             const real *const *rest, real *y, uint8_t *bits, real *const *end, real *borders, int64_t first,
+             int64_t last) {{
     real state[STATES + 1][ROW];
     real parameter[PARAMETERS + 1][ROW];
     for (int64_t j = first; j < last; j += BLOCK) {{
@@ -179,7 +195,7 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
             else memset(state[k], 0, sizeof state[k]);
         }}
         for (int64_t t = 0; t < T; ++t) {{
-            const real *restrict xt = x + t * M + j;
+            {self.input_rows()}
             real *restrict yt = y + t * M + j;
             if (borders && t % CHUNK == 0)
                 for (int k = 0; k < STATES; ++k)
@@ -188,6 +204,7 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
             for (int64_t i = 0; i < n; ++i) {{
 {self.body(graph, loads, stores, " " * 16)}
             }}
+            if (bits) pack_row(yt, bits + (t * M + j) / 8, n);
         }}
         for (int k = 0; k < STATES; ++k) memcpy(end[k] + j, state[k], n * sizeof(real));
     }}
@@ -197,31 +214,34 @@ void forward(int64_t M, int64_t T, const real *x, const real *const *p, const in
     def backward(self, wanted: tuple[int, ...]) -> str:
         states, p = range(self.step.states), range(self.step.parameters)
         transition = self.step.forward.keep(tuple(1 + k for k in states))
-        outputs = (0, *(1 + k for k in states), *(1 + self.step.states + k for k in wanted))
+        first_parameter = self.step.inputs + self.step.states
+        outputs = (*range(first_parameter), *(first_parameter + k for k in wanted))
         gradient = self.step.backward.keep(outputs)
         slots = "scratch + (size_t)(t - start) * STATES * ROW"
-        loads = {"x": "xt[i]", **self.parameter_loads(transition)}
+        loads = {**self.input_loads(), **self.parameter_loads(transition)}
         again = self.body(
             transition,
             loads | {f"s{k}": f"now[{k} * ROW + i]" for k in states},
             [f"next[{k} * ROW + i] = {{value}};" for k in states],
             " " * 20,
         )
-        loads = {"x": "xt[i]", "g_y": "gyt[i]", **self.parameter_loads(gradient)}
+        loads = {**self.input_loads(), "g_y": "gyt[i]", **self.parameter_loads(gradient)}
         loads |= {f"s{k}": f"now[{k} * ROW + i]" for k in states}
         loads |= {f"g_s{k}": f"adjoint[{k}][i]" for k in states}
-        stores = ["gxt[i] = {value};", *(f"adjoint[{k}][i] = {{value}};" for k in states)]
+        stores = [f"gx{k}t[i] = {{value}};" for k in range(self.step.inputs)]
+        stores += [f"adjoint[{k}][i] = {{value}};" for k in states]
         stores += [f"total[{slot}][i] += {{value}};" for slot in range(len(wanted))]
         pull = self.body(gradient, loads, stores, " " * 20)
+        gradient_rows = " ".join(f"real *restrict gx{k}t = gx[{k}] + t * M + j;" for k in range(self.step.inputs))
         slots_wanted = range(len(wanted))
         copy_in = " ".join(f"memcpy(total[{k}], gp[{k}] + j, n * sizeof(real));" for k in slots_wanted)
         copy_out = " ".join(f"memcpy(gp[{k}] + j, total[{k}], n * sizeof(real));" for k in slots_wanted)
         return f"""
-/* gy: [T, M], or NULL for zero. gend[k]: [M] or NULL for zero. Writes gx: [T, M],
+/* gy: [T, M]. gend[k]: [M] or NULL for zero. Writes gx[k]: [T, M],
    grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which it adds where
    accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is short. */
-int backward(int64_t M, int64_t T, const real *x, const real *const *p, const int32_t *vector,
-             const real *borders, const real *gy, const real *const *gend, real *gx, real *const *grest,
+int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, const int32_t *vector,
+             const real *borders, const real *gy, const real *const *gend, real *const *gx, real *const *grest,
              real *const *gp, int32_t accumulate, int64_t first, int64_t last) {{
     real *scratch = malloc((size_t)(CHUNK + 1) * (STATES + 1) * ROW * sizeof(real));
     real adjoint[STATES + 1][ROW];
@@ -244,21 +264,20 @@ int backward(int64_t M, int64_t T, const real *x, const real *const *p, const in
             for (int k = 0; k < STATES; ++k)
                 memcpy(scratch + k * ROW, borders + (c * STATES + k) * M + j, n * sizeof(real));
             for (int64_t t = start; t < stop - 1; ++t) {{
-                const real *restrict xt = x + t * M + j;
+                {self.input_rows()}
                 const real *restrict now = {slots};
                 real *restrict next = {slots} + (size_t)STATES * ROW;
-                (void)xt;
                 #pragma GCC ivdep
                 for (int64_t i = 0; i < n; ++i) {{
 {again}
                 }}
             }}
             for (int64_t t = stop - 1; t >= start; --t) {{
-                const real *restrict xt = x + t * M + j;
+                {self.input_rows()}
                 const real *restrict gyt = gy + t * M + j;
                 const real *restrict now = {slots};
-                real *restrict gxt = gx + t * M + j;
-                (void)xt; (void)now;
+                {gradient_rows}
+                (void)now;
                 #pragma GCC ivdep
                 for (int64_t i = 0; i < n; ++i) {{
 {pull}
@@ -273,6 +292,14 @@ int backward(int64_t M, int64_t T, const real *x, const real *const *p, const in
     return 0;
 }}
 """
+
+    def input_rows(self) -> str:
+        return " ".join(
+            f"const real *restrict x{k}t = x[{k}] + t * M + j; (void)x{k}t;" for k in range(self.step.inputs)
+        )
+
+    def input_loads(self) -> dict[str, str]:
+        return {f"x{k}": f"x{k}t[i]" for k in range(self.step.inputs)}
 
     def parameter_loads(self, graph: Graph) -> dict[str, str]:
         return {name: f"parameter[{name[1:]}][i]" for name in graph.inputs if name[0] == "p"}

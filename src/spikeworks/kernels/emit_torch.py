@@ -45,7 +45,7 @@ def _expression(op: str, a: list[str], operands: Sequence[Operand]) -> str:
     if op in _INFIX:
         return f"{a[0]} {_INFIX[op]} {a[1]}"
     if op == "cast":
-        return f"{a[0]}.to(x.dtype)"
+        return f"{a[0]}.to(x0.dtype)"
     if op == "where":
         return f"torch.where({', '.join(a)})"
     if op == "neg":
@@ -73,7 +73,7 @@ class TorchStep:
 
     @functools.cached_property
     def forward(self) -> Callable[..., tuple[Any, ...]]:
-        """The step, ``(x, *states, *parameters) -> (y, *states)``."""
+        """The step, ``(*inputs, *states, *parameters) -> (y, *states)``."""
         return _compile(self.traced.forward)
 
     @functools.cached_property
@@ -82,36 +82,38 @@ class TorchStep:
         return _compile(self.traced.forward.keep(tuple(range(1, 1 + self.traced.states))))
 
     def backward(self, wanted: tuple[int, ...]) -> Callable[..., tuple[Any, ...]]:
-        """Its vector-Jacobian product for input, states and the wanted parameters."""
+        """Its vector-Jacobian product for inputs, states and the wanted parameters."""
         if wanted not in self._backward:
-            first = 1 + self.traced.states
+            first = self.traced.inputs + self.traced.states
             outputs = (*range(first), *(first + k for k in wanted))
             self._backward[wanted] = _compile(self.traced.backward.keep(outputs))
         return self._backward[wanted]
 
     def __call__(
-        self, x: Tensor, states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+        self, inputs: Sequence[Tensor], states: Sequence[Tensor | None], parameters: Sequence[Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the whole sequence; shapes as in ``FusedStep``."""
-        y, *end = _Looped.apply(self, x, *states, *parameters)  # type: ignore[misc]
+        y, *end = _Looped.apply(self, *inputs, *states, *parameters)  # type: ignore[misc]
         return y, tuple(end)
 
 
 class _Looped(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, step: TorchStep, x: Tensor, *tensors: Tensor | None) -> Any:
-        count = step.traced.states
-        now = [torch.zeros_like(x[0]) if s is None else s for s in tensors[:count]]
-        values = [p for p in tensors[count:] if p is not None]
-        y, borders = torch.empty_like(x), []
+    def forward(ctx: Any, step: TorchStep, *tensors: Tensor | None) -> Any:
+        first = step.traced.inputs
+        inputs = [x for x in tensors[:first] if x is not None]
+        states, parameters = tensors[first : first + step.traced.states], tensors[first + step.traced.states :]
+        now = [torch.zeros_like(inputs[0][0]) if s is None else s for s in states]
+        values = [p for p in parameters if p is not None]
+        y, borders = torch.empty_like(inputs[0]), []
         differentiate = any(ctx.needs_input_grad)
-        for t, x_t in enumerate(x):
+        for t, x_t in enumerate(zip(*inputs, strict=True)):
             if differentiate and t % CHUNK == 0:
                 borders += now
-            y[t], *now = step.forward(x_t, *now, *values)
+            y[t], *now = step.forward(*x_t, *now, *values)
         if differentiate:
             ctx.step = step
-            ctx.save_for_backward(x, *values, *borders)
+            ctx.save_for_backward(*inputs, *values, *borders)
         # a state that is an input or shared with another must not be returned as it is
         return (y, *(s.clone() for s in now))
 
@@ -119,31 +121,34 @@ class _Looped(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gy: Tensor | None, *gend: Tensor | None) -> Any:
         step: TorchStep = ctx.step
-        count, parameters = step.traced.states, step.traced.parameters
-        x, *rest = ctx.saved_tensors
+        channels, count, parameters = step.traced.inputs, step.traced.states, step.traced.parameters
+        inputs, rest = ctx.saved_tensors[:channels], ctx.saved_tensors[channels:]
         values, borders = rest[:parameters], rest[parameters:]
+        x = inputs[0]
         gy = torch.zeros_like(x) if gy is None else gy
         adjoint = [torch.zeros_like(x[0]) if g is None else g for g in gend]
-        needs = ctx.needs_input_grad[2:]
+        needs = ctx.needs_input_grad[1 + channels :]
         wanted = tuple(k for k in range(parameters) if needs[count + k])
         pull = step.backward(wanted)
         totals: list[Any] = [0.0] * len(wanted)
-        gx = torch.empty_like(x)
+        gx = [torch.empty_like(x) for _ in inputs]
         for start in reversed(range(0, len(x), CHUNK)):
             stop = min(start + CHUNK, len(x))
             first = start // CHUNK * count
             states = [list(borders[first : first + count])]
             for t in range(start, stop - 1):
-                states.append(list(step.transition(x[t], *states[-1], *values)))
+                states.append(list(step.transition(*(x[t] for x in inputs), *states[-1], *values)))
             for t in reversed(range(start, stop)):
-                gx[t], *found = pull(x[t], *states[t - start], *values, gy[t], *adjoint)
-                adjoint = found[:count]
-                totals = [a + b for a, b in zip(totals, found[count:], strict=True)]
+                found = pull(*(x[t] for x in inputs), *states[t - start], *values, gy[t], *adjoint)
+                for target, value in zip(gx, found[:channels], strict=True):
+                    target[t] = value
+                adjoint = list(found[channels : channels + count])
+                totals = [a + b for a, b in zip(totals, found[channels + count :], strict=True)]
         grest = [_like(g, x[0]) if needed else None for g, needed in zip(adjoint, needs[:count], strict=True)]
         gparameters: list[Tensor | None] = [None] * parameters
         for k, total in zip(wanted, totals, strict=True):
             gparameters[k] = _like(total, x[0]) if values[k].dim() else _like(total, x[0]).sum()
-        return (None, gx, *grest, *gparameters)
+        return (None, *gx, *grest, *gparameters)
 
 
 def _like(value: Any, template: Tensor) -> Tensor:

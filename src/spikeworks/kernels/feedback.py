@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .run import FusedStep, flags, library_of, pointers
+from .run import FusedStep, flags, library_of, pointers, rows
 
 
 def run_with_feedback(
@@ -62,8 +62,8 @@ class _Feedback(torch.autograd.Function):
             offset = t * neurons * item
             border = None if borders is None else borders.data_ptr() + offset * count
             library.forward(
-                neurons, 1, current.data_ptr() + offset, *fixed,
-                y.data_ptr() + offset, fixed[2], border, 0, neurons,
+                neurons, 1, rows(current, offset), *fixed,
+                y.data_ptr() + offset, None, fixed[2], border, 0, neurons,
             )  # fmt: skip
             before = y[t]
         if differentiate:
@@ -88,8 +88,8 @@ class _Feedback(torch.autograd.Function):
             if t + 1 < steps:
                 total[t].addmm_(gcurrent[t + 1], weight)
             failed = library.backward(
-                neurons, 1, current.data_ptr() + offset, *fixed, borders.data_ptr() + offset * count,
-                total.data_ptr() + offset, states, gcurrent.data_ptr() + offset, states, sinks, 1, 0, neurons,
+                neurons, 1, rows(current, offset), *fixed, borders.data_ptr() + offset * count,
+                total.data_ptr() + offset, states, rows(gcurrent, offset), states, sinks, 1, 0, neurons,
             )  # fmt: skip
             if failed:
                 raise MemoryError("the backward kernel could not allocate its scratch space")

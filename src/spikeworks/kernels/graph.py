@@ -99,7 +99,7 @@ class Graph:
         A product with a spike selects rather than multiplies and is free; the addition of
         the selected value counts.
         """
-        binary = self._binary()
+        binary = self.binary()
 
         def cost(node: Node) -> str:
             selects = node.op == "mul" and any(a in binary for a in node.args)
@@ -107,11 +107,11 @@ class Graph:
 
         return Counter(map(cost, self.nodes))
 
-    def _binary(self) -> set[Operand]:
+    def binary(self) -> set[Operand]:
         """Values that are 0 or 1: truth values as numbers, and inputs that hold one of the step before.
 
-        The outputs of a traced step are its result followed by the next states, its inputs
-        ``x``, the states and the parameters; state ``k`` is fed by output ``k`` in that order.
+        The outputs of a traced step are its result followed by the next states; state ``k`` is
+        fed by output ``k + 1``.
         """
         n = len(self.inputs)
         found: set[Operand] = {Ref(n + k) for k, node in enumerate(self.nodes) if node.op == "cast"}

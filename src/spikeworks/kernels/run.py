@@ -30,7 +30,7 @@ class FusedStep:
     """A traced step with C kernels for one dtype, built when first needed.
 
     Example:
-        ``FusedStep(trace_step(step, 1, 2), torch.float32)(x, (None,), (decay, threshold))``
+        ``FusedStep(trace_step(step, 1, 2), torch.float32)([x], [None], [decay, threshold])``
     """
 
     traced: TracedStep
@@ -46,12 +46,12 @@ class FusedStep:
         return _source(self, parameter_gradients)
 
     def __call__(
-        self, x: Tensor, states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+        self, inputs: Sequence[Tensor], states: Sequence[Tensor | None], parameters: Sequence[Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the whole sequence.
 
         Args:
-            x: ``[T, M]`` contiguous.
+            inputs: ``[T, M]`` each, contiguous.
             states: one ``[M]`` tensor a state, or ``None`` for zero.
             parameters: one tensor a parameter, a scalar ``[]`` or ``[M]``.
 
@@ -59,18 +59,22 @@ class FusedStep:
             The outputs ``[T, M]`` and the states after the last step, ``[M]`` each.
         """
         for p in parameters:
-            if p.dim() > 1 or (p.dim() == 1 and p.shape[0] != x.shape[1]):
-                raise KernelError(f"A parameter has shape {list(p.shape)}, expected [] or [{x.shape[1]}].")
-        y, *end = _Fused.apply(self, x, *states, *parameters)  # type: ignore[misc]
+            if p.dim() > 1 or (p.dim() == 1 and p.shape[0] != inputs[0].shape[1]):
+                raise KernelError(f"A parameter has shape {list(p.shape)}, expected [] or [{inputs[0].shape[1]}].")
+        y, *end = _Fused.apply(self, *inputs, *states, *parameters)  # type: ignore[misc]
         return y, tuple(end)
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, fused: FusedStep, x: Tensor, *tensors: Tensor | None) -> Any:
-        states, parameters = tensors[: fused.traced.states], tensors[fused.traced.states :]
+    def forward(ctx: Any, fused: FusedStep, *tensors: Tensor | None) -> Any:
+        first_state = fused.traced.inputs
+        first_parameter = first_state + fused.traced.states
+        inputs = [x for x in tensors[:first_state] if x is not None]
+        states, parameters = tensors[first_state:first_parameter], tensors[first_parameter:]
+        x = inputs[0]
         steps, neurons = x.shape
-        wanted = tuple(k for k, p in enumerate(parameters) if ctx.needs_input_grad[2 + len(states) + k])
+        wanted = tuple(k for k, p in enumerate(parameters) if ctx.needs_input_grad[1 + first_parameter + k])
         differentiate = any(ctx.needs_input_grad)
         chunk = fused.tiling.chunk
         borders = x.new_empty((-(-steps // chunk), len(states), neurons)) if differentiate else None
@@ -82,34 +86,38 @@ class _Fused(torch.autograd.Function):
 
         def part(first: int, last: int) -> None:
             library.forward(
-                neurons, steps, pointer(x), pointers(values), flags(values), pointers(held),
-                pointer(y), pointers(end), pointer(borders), first, last,
+                neurons, steps, pointers(inputs), pointers(values), flags(values), pointers(held),
+                pointer(y), None, pointers(end), pointer(borders), first, last,
             )  # fmt: skip
 
         _in_threads(part, steps, neurons)
         if differentiate:
             ctx.fused, ctx.wanted = fused, wanted
-            ctx.save_for_backward(x, borders, *values)
+            ctx.save_for_backward(borders, *inputs, *values)
         return (y, *end)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gy: Tensor | None, *gend: Tensor | None) -> Any:
-        x, borders, *values = ctx.saved_tensors
         fused: FusedStep = ctx.fused
+        first_state = fused.traced.inputs
+        first_parameter = first_state + fused.traced.states
+        borders, *saved = ctx.saved_tensors
+        inputs, values = saved[:first_state], saved[first_state:]
+        x = inputs[0]
         steps, neurons = x.shape
         gy = torch.zeros_like(x) if gy is None else gy.contiguous()
         gend_held = [None if g is None else g.contiguous() for g in gend]
-        gx = torch.empty_like(x)
-        needs_state = ctx.needs_input_grad[2 : 2 + fused.traced.states]
+        gx = [torch.empty_like(x) for _ in inputs]
+        needs_state = ctx.needs_input_grad[1 + first_state : 1 + first_parameter]
         grest = [x.new_empty(neurons) if needed else None for needed in needs_state]
         totals = [x.new_empty(neurons) for _ in ctx.wanted]
         library = library_of(fused, ctx.wanted)
 
         def part(first: int, last: int) -> None:
             failed = library.backward(
-                neurons, steps, pointer(x), pointers(values), flags(values), pointer(borders),
-                pointer(gy), pointers(gend_held), pointer(gx), pointers(grest), pointers(totals),
+                neurons, steps, pointers(inputs), pointers(values), flags(values), pointer(borders),
+                pointer(gy), pointers(gend_held), pointers(gx), pointers(grest), pointers(totals),
                 0, first, last,
             )  # fmt: skip
             if failed:
@@ -119,7 +127,7 @@ class _Fused(torch.autograd.Function):
         gparameters: list[Tensor | None] = [None] * len(values)
         for slot, k in enumerate(ctx.wanted):
             gparameters[k] = totals[slot] if values[k].dim() else totals[slot].sum()
-        return (None, gx, *grest, *gparameters)
+        return (None, *gx, *grest, *gparameters)
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,7 +141,7 @@ def library_of(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
     keep_pages()
     library = build.load(_source(fused, wanted))
     size, address = ctypes.c_int64, ctypes.c_void_p
-    library.forward.argtypes = [size, size, *[address] * 7, size, size]
+    library.forward.argtypes = [size, size, *[address] * 8, size, size]
     library.forward.restype = None
     library.backward.argtypes = [size, size, *[address] * 9, ctypes.c_int32, size, size]
     library.backward.restype = ctypes.c_int
@@ -149,6 +157,11 @@ def pointers(tensors: Sequence[Tensor | None]) -> Any:
     """An array of addresses for C."""
     # one entry more than needed: an array of length zero has no address
     return (ctypes.c_void_p * (len(tensors) + 1))(*map(pointer, tensors))
+
+
+def rows(tensor: Tensor, offset: int) -> Any:
+    """An array of one address, ``offset`` bytes into a tensor."""
+    return (ctypes.c_void_p * 1)(tensor.data_ptr() + offset)
 
 
 def flags(values: Sequence[Tensor]) -> Any:

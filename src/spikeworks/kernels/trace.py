@@ -8,20 +8,26 @@ not elementwise, or depends on the number of neurons, cannot be fused and raises
 from __future__ import annotations
 
 import dataclasses
+import linecache
 import operator
-from collections.abc import Callable, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..core.errors import TraceError
 from .graph import PRIMITIVES, Graph, Node, Operand, Ref, simplify
 
 ElementwiseStep = Callable[..., Sequence[Tensor]]
-"""``(x, *states, *parameters) -> (output, *next states)``, all of one shape."""
+"""``(*inputs, *states, *parameters) -> (output, *next states)``, all of one shape."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,32 +35,42 @@ class TracedStep:
     """A step and its gradient as graphs.
 
     Attributes:
-        forward: inputs ``x, states, parameters``; outputs ``y`` and the next states.
-        backward: inputs of ``forward`` followed by the gradients of its outputs; outputs the
-            gradients of its inputs.
-        states, parameters: how many there are.
+        forward: inputs ``x0 …, s0 …, p0 …``; outputs ``y`` and the next states.
+        backward: inputs of ``forward`` followed by the gradients of its outputs ``g_y, g_s0 …``;
+            outputs the gradients of its inputs.
+        inputs, states, parameters: how many there are.
     """
 
     forward: Graph
     backward: Graph
+    inputs: int
     states: int
     parameters: int
 
+    @property
+    def binary(self) -> bool:
+        """Whether the output is 0 or 1, whatever the input."""
+        return self.forward.outputs[0] in self.forward.binary()
 
-def trace_step(step: ElementwiseStep, states: int, parameters: int, dtype: torch.dtype = torch.float32) -> TracedStep:
+
+def trace_step(
+    step: ElementwiseStep, states: int, parameters: int, dtype: torch.dtype = torch.float32, *, inputs: int = 1
+) -> TracedStep:
     """Trace ``step`` and its vector-Jacobian product.
 
     Args:
-        step: the elementwise function ``(x, *states, *parameters) -> (y, *states)``.
+        step: the elementwise function ``(*inputs, *states, *parameters) -> (y, *states)``.
         states: number of states.
         parameters: number of parameters, each given with the shape of ``x``.
         dtype: floating dtype in which the constants of the step are to be taken.
+        inputs: number of inputs.
 
     Raises:
         TraceError: the step uses an operation that is not elementwise or not known here,
-            branches on values, or depends on the number of neurons.
+            branches on values, or depends on the number of neurons; the message names the
+            operation and the line.
     """
-    names = ["x", *(f"s{i}" for i in range(states)), *(f"p{i}" for i in range(parameters))]
+    names = [f"{kind}{i}" for kind, count in (("x", inputs), ("s", states), ("p", parameters)) for i in range(count)]
 
     def forward(*inputs: Tensor) -> tuple[Tensor, ...]:
         results = tuple(step(*inputs))
@@ -75,8 +91,10 @@ def trace_step(step: ElementwiseStep, states: int, parameters: int, dtype: torch
             raise TraceError("The step depends on the number of neurons or the batch size.")
         return small
 
-    cotangents = [f"g_{o}" for o in ("y", *names[1 : 1 + states])]
-    return TracedStep(graph(forward, names), graph(backward, names + cotangents), states, parameters)
+    cotangents = [f"g_{o}" for o in ("y", *names[inputs : inputs + states])]
+    return TracedStep(
+        graph(forward, names), graph(backward, names + cotangents), inputs=inputs, states=states, parameters=parameters
+    )
 
 
 def _trace(function: Callable[..., Any], names: list[str], size: int, dtype: torch.dtype) -> Graph:
@@ -87,8 +105,54 @@ def _trace(function: Callable[..., Any], names: list[str], size: int, dtype: tor
     except TraceError:
         raise
     except Exception as error:
-        raise TraceError(f"The step cannot be traced: {type(error).__name__}: {error}".split("\n")[0]) from error
-    return simplify(_lower(module, names))
+        place = _first_outside(f for f, _ in reversed(list(traceback.walk_tb(error.__traceback__))))
+        what = f"The step cannot be traced: {type(error).__name__}: {error}".split("\n")[0]
+        raise TraceError(what + place) from error
+    try:
+        return simplify(_lower(module, names))
+    except _UnknownOperation as unknown:
+        raise TraceError(f"{unknown}{_find_line(function, examples, unknown.operation)}.") from None
+
+
+class _UnknownOperation(TraceError):
+    """An operation without a lowering; where it stands is found by running the step again."""
+
+    def __init__(self, operation: str, message: str) -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
+def _find_line(function: Callable[..., Any], examples: list[Tensor], operation: str) -> str:
+    """Where the step calls an operation, as the end of a message; empty where it is not found."""
+
+    class Watch(TorchDispatchMode):
+        place = ""
+
+        def __torch_dispatch__(self, overload: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if not self.place and _operation_name(overload.overloadpacket) == operation:
+                frame: FrameType | None = sys._getframe(1)
+                frames = []
+                while frame is not None:
+                    frames.append(frame)
+                    frame = frame.f_back
+                self.place = _first_outside(frames)
+            return overload(*args, **(kwargs or {}))
+
+    with Watch() as watch:
+        function(*examples)
+    return watch.place
+
+
+_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+def _first_outside(frames: Iterable[FrameType]) -> str:
+    """The innermost line that is neither torch's nor the tracer's, as the end of a message."""
+    for frame in frames:
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        if not file.startswith((*_INSIDE, "<")) and "/concurrent/" not in file and "/threading.py" not in file:
+            return f" ({Path(file).name}, line {line}: {linecache.getline(file, line).strip()})"
+    return ""
 
 
 def _lower(module: torch.fx.GraphModule, names: list[str]) -> Graph:
@@ -127,11 +191,12 @@ def _lower(module: torch.fx.GraphModule, names: list[str]) -> Graph:
 def _apply(builder: _Builder, name: str, arguments: Any, keywords: Any) -> Operand:
     lowering = LOWERINGS.get(name.removesuffix("_"))
     if lowering is None:
-        raise TraceError(f"Operation 'aten.{name}' is not elementwise or not known to the emitters.")
+        raise _UnknownOperation(name, f"Operation 'aten.{name}' is not elementwise or not known to the emitters")
     try:
         return lowering(builder, *_operands(arguments), **keywords)
     except TypeError as error:
-        raise TraceError(f"Operation 'aten.{name}' is called in a form not known here: {error}.") from None
+        message = f"Operation 'aten.{name}' is called in a form not known here: {error}"
+        raise _UnknownOperation(name, message) from None
 
 
 def _operation_name(overload: Any) -> str:

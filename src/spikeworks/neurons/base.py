@@ -25,6 +25,8 @@ from .parameters import Parameter
 from .surrogate import Surrogate, spike
 
 Coefficient = Tensor | tuple[Tensor, ...]
+Signal = Tensor | tuple[Tensor, ...]
+"""What drives a neuron: one tensor, or one for each of its named inputs."""
 
 
 class Neuron(nn.Module):
@@ -48,6 +50,8 @@ class Neuron(nn.Module):
         [0.0, 0.0, 1.0, 0.0]
     """
 
+    inputs: Sequence[str] = ("x",)
+    """Names of the inputs; with more than one, ``forward`` takes a tuple of tensors of one shape."""
     states: Sequence[str] = ()
     """Names of the states, in the order in which ``step`` takes and returns them."""
     surrogate: Any = Option(Surrogate(), "derivative of the spike in backward")
@@ -84,7 +88,7 @@ class Neuron(nn.Module):
     # -- what a subclass writes ------------------------------------------------------------
 
     def step(self, x: Tensor, *states: Tensor, **coefficients: Any) -> Sequence[Tensor]:
-        """One time step: ``(x, *states, **coefficients) -> (output, *next states)``.
+        """One time step: ``(*inputs, *states, **coefficients) -> (output, *next states)``.
 
         Elementwise arithmetic only; every tensor broadcasts to the shape of ``x``.
         """
@@ -98,7 +102,7 @@ class Neuron(nn.Module):
         return values
 
     parallel: Callable[..., tuple[Tensor, Sequence[Tensor]]] | None = None
-    """Optional form over all steps at once: ``(x, *states, **coefficients) -> (y, states)``."""
+    """Optional form over all steps at once: ``(*inputs, *states, **coefficients) -> (y, states)``."""
 
     def fire(self, distance: Tensor) -> Tensor:
         """A spike where ``distance >= 0``, with the surrogate's derivative."""
@@ -106,32 +110,36 @@ class Neuron(nn.Module):
 
     # -- running ---------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def forward(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
         """Run over time.
 
         Args:
-            x: input current ``[T, B, size, ...]``, floating point.
+            x: input current ``[T, B, size, ...]``, floating point; a tuple of as many as the
+                neuron has inputs.
             state: the state returned by an earlier call; ``None`` is rest.
 
         Returns:
             Output of the shape of ``x``, and the state after the last step.
 
         Raises:
-            ShapeError: wrong shape or dtype of ``x`` or of a state.
+            ShapeError: wrong number, shape or dtype of the inputs, or a wrong state.
         """
-        check_time_first(x, self.size, type(self).__name__)
-        states = self._states(state, x)
-        decision = self.decide(x)
-        compute = x if x.dtype == torch.float64 else x.float()  # half-precision states would flip spikes
-        coefficients = self._broadcast(compute)
+        signals = self._signals(x)
+        first = signals[0]
+        states = self._states(state, first)
+        decision = self.decide(first)
+        # half-precision states would flip spikes
+        compute = [s if first.dtype == torch.float64 else s.float() for s in signals]
+        coefficients = self._broadcast(compute[0])
         run = {"loop": self._loop, "parallel": self._parallel_run}.get(decision.backend)
-        run = run or functools.partial(self._traced_run, self._compiled(decision.backend, compute.dtype))
+        run = run or functools.partial(self._traced_run, self._compiled(decision.backend, compute[0].dtype))
         y, states = run(compute, states, coefficients)
-        return y.to(x.dtype), self.state_class(*states)
+        return y.to(first.dtype), self.state_class(*states)
 
-    def advance(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def advance(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
         """One step of streaming: ``x [B, size, ...]`` in, output of the same shape and the state out."""
-        y, state = self(x.unsqueeze(0), state)  # through the hooks, for meters
+        now = x.unsqueeze(0) if isinstance(x, Tensor) else tuple(one.unsqueeze(0) for one in x)
+        y, state = self(now, state)  # through the hooks, for meters
         return y[0], state
 
     def recur(self, x: Tensor, weight: Tensor, bias: Tensor, last: Tensor, state: State = None) -> tuple[Tensor, State]:
@@ -145,13 +153,15 @@ class Neuron(nn.Module):
         Returns:
             Output ``[T, B, size]`` and the state after the last step.
         """
+        if len(self.inputs) != 1:
+            raise ConfigError(f"{type(self).__name__} has the inputs {tuple(self.inputs)}; feedback needs exactly one.")
         check_time_first(x, self.size, type(self).__name__)
         states = self._states(state, x)
         compute = x if x.dtype == torch.float64 else x.float()
         weight, bias, last = (t.to(compute.dtype) for t in (weight, bias, last))
         coefficients = self._broadcast(compute)
         if self.decide(x).backend == "c":
-            flat, held = self._flat(x.shape[1:], states, coefficients, compute.dtype)
+            flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
             y, end = run_with_feedback(self._compiled("c", compute.dtype), compute, weight, bias, last, held, flat)
             return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
         now, outputs = self._started(states, compute), []
@@ -194,13 +204,13 @@ class Neuron(nn.Module):
         count = len(list(_flatten(self.coefficients(**self.values()))))
         return self._compiled("c", dtype).source(tuple(range(count)))
 
-    def operations(self, x: Tensor, y: Tensor) -> Operations:
-        """Counted from the traced step, for every neuron, step and sequence of ``x``."""
+    def operations(self, x: Signal, y: Tensor) -> Operations:
+        """Counted from the traced step, for every neuron, step and sequence of the output ``y``."""
         moved = {"state_reads": len(self.states), "state_writes": len(self.states)}
         traced = self._trace(torch.float32)
         if isinstance(traced, str):  # unknown, and said so: the sum becomes nan
-            return Operations(macs=math.nan, acs=math.nan, specials=math.nan).scaled(x.numel())
-        return (traced.forward.operations() + Operations(**moved)).scaled(x.numel())
+            return Operations(macs=math.nan, acs=math.nan, specials=math.nan).scaled(y.numel())
+        return (traced.forward.operations() + Operations(**moved)).scaled(y.numel())
 
     # -- derivation ------------------------------------------------------------------------
 
@@ -211,6 +221,19 @@ class Neuron(nn.Module):
             value = parameter.value(self)
             found[name] = value.unbind(-1) if parameter.inner is not None else value
         return found
+
+    def _signals(self, x: Signal) -> list[Tensor]:
+        signals = [x] if isinstance(x, Tensor) else list(x)
+        if len(signals) != len(self.inputs):
+            raise ShapeError(f"{type(self).__name__} has the inputs {tuple(self.inputs)}, got {len(signals)} tensors.")
+        for name, signal in zip(self.inputs, signals, strict=True):
+            check_time_first(signal, self.size, type(self).__name__)
+            if signal.shape != signals[0].shape or signal.dtype != signals[0].dtype:
+                raise ShapeError(
+                    f"{type(self).__name__} input '{name}' expected {list(signals[0].shape)} of {signals[0].dtype} as "
+                    f"'{self.inputs[0]}' has, got {list(signal.shape)} of {signal.dtype}."
+                )
+        return signals
 
     def _states(self, state: State, x: Tensor) -> list[Tensor | None]:
         if state is None:  # None tells the kernels that a state is zero; a rest of its own is made
@@ -236,17 +259,17 @@ class Neuron(nn.Module):
         named = self.coefficients(**self.values())
         return {k: tuple(map(fit, c)) if isinstance(c, tuple) else fit(c) for k, c in named.items()}
 
-    def _loop(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+    def _loop(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         """The reference: the step in a Python loop."""
-        now, outputs = self._started(states, x), []
-        for x_t in x.unbind(0):
-            y, *now = self.step(x_t, *now, **coefficients)
+        now, outputs = self._started(states, x[0]), []
+        for x_t in zip(*(one.unbind(0) for one in x), strict=True):
+            y, *now = self.step(*x_t, *now, **coefficients)
             outputs.append(y)
         return torch.stack(outputs), now
 
-    def _parallel_run(self, x: Tensor, states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+    def _parallel_run(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         assert self.parallel is not None  # the decision was made on it
-        return self.parallel(x, *self._started(states, x), **coefficients)
+        return self.parallel(*x, *self._started(states, x[0]), **coefficients)
 
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
@@ -254,22 +277,31 @@ class Neuron(nn.Module):
     def _traced_run(
         self,
         compiled: FusedStep | TorchStep,
-        x: Tensor,
+        x: list[Tensor],
         states: list[Tensor | None],
         coefficients: dict[str, Coefficient],
     ) -> Any:
-        rows = x.shape[1:]
-        flat, held = self._flat(rows, states, coefficients, x.dtype)
-        y, end = compiled(x.reshape(len(x), -1).contiguous(), held, flat)
-        return y.reshape(x.shape), [e.reshape(rows) for e in end]
+        first = x[0]
+        # a step is the same for every neuron, so the axes stay in the order that memory has them in
+        order = tuple(sorted(range(first.dim() - 1), key=lambda k: -first.stride(k + 1)))
+        rows = torch.Size(first.shape[1 + k] for k in order)
+        back = [order.index(k) for k in range(len(order))]
+        flat, held = self._flat(first.shape[1:], order, states, coefficients, first.dtype)
+        y, end = compiled([_ordered(one, order).flatten(1) for one in x], held, flat)
+        y = y.reshape(len(y), *rows).permute(0, *(1 + k for k in back))
+        return y, [e.reshape(rows).permute(back) for e in end]
 
     @staticmethod
     def _flat(
-        rows: torch.Size, states: list[Tensor | None], coefficients: dict[str, Coefficient], dtype: torch.dtype
+        shape: torch.Size,
+        order: tuple[int, ...],
+        states: list[Tensor | None],
+        coefficients: dict[str, Coefficient],
+        dtype: torch.dtype,
     ) -> tuple[list[Tensor], list[Tensor | None]]:
         """Coefficients and states as the kernels take them; the sum over the batch is autograd's."""
-        flat = [c if c.dim() == 0 else c.expand(rows).reshape(-1) for c in _flatten(coefficients)]
-        return flat, [None if s is None else s.to(dtype).reshape(-1) for s in states]
+        flat = [c if c.dim() == 0 else c.expand(shape).permute(order).reshape(-1) for c in _flatten(coefficients)]
+        return flat, [None if s is None else s.to(dtype).permute(order).reshape(-1) for s in states]
 
     def _compiled(self, backend: str, dtype: torch.dtype) -> Any:
         """The traced step as C kernels or as torch operations; kept for the life of the module."""
@@ -286,12 +318,13 @@ class Neuron(nn.Module):
                 shape = self.coefficients(**self.values())
             flat = list(_flatten(shape))
 
-            def step(x: Tensor, *rest: Tensor) -> Sequence[Tensor]:
-                states, values = rest[: len(self.states)], iter(rest[len(self.states) :])
-                return self.step(x, *states, **_unflatten(shape, values))
+            first = len(self.inputs) + len(self.states)
+
+            def step(*tensors: Tensor) -> Sequence[Tensor]:
+                return self.step(*tensors[:first], **_unflatten(shape, iter(tensors[first:])))
 
             try:
-                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype)
+                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=len(self.inputs))
             except TraceError as error:
                 self._traced[dtype] = str(error)
         return self._traced[dtype]
@@ -304,6 +337,11 @@ class Neuron(nn.Module):
     def extra_repr(self) -> str:
         shown = [f"{f.name}={getattr(self.config, f.name)!r}" for f in dataclasses.fields(self.config)]
         return ", ".join([str(self.size), *shown])
+
+
+def _ordered(x: Tensor, order: tuple[int, ...]) -> Tensor:
+    """``x [T, ...]`` with the later axes in another order, contiguous."""
+    return x.permute(0, *(1 + k for k in order)).contiguous()
 
 
 def _flatten(coefficients: dict[str, Coefficient]) -> Iterator[Tensor]:
