@@ -48,6 +48,14 @@ def test_a_kernel_is_built_once(fresh, monkeypatch):
     assert built(fresh) == [library]
 
 
+def test_denormal_numbers_survive_a_loaded_kernel(fresh):
+    build.load(SOURCE)
+    x = torch.full((4,), 2.0**-140)
+    y, _ = LIF(4)(x.reshape(1, 1, 4))
+    assert y.sum() == 0
+    assert torch.equal(x * 0.5, torch.full((4,), 2.0**-141)) and (x * 0.5 > 0).all()
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x7fELF", None], ids=["empty", "short", "cut"])
 def test_a_damaged_file_is_built_again(fresh, damage):
     build.load(SOURCE)

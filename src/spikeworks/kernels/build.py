@@ -27,6 +27,8 @@ from ..core.errors import KernelError
 log = logging.getLogger(__name__)
 
 NATIVE = ("-march=native",)
+WIDE = ("-mprefer-vector-width=512",)
+"""Compilers use half of a 512-bit vector unit unless told."""
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-ffp-contract=off")
 """Contraction stays off so that kernels round as the Python loop does; never -ffast-math,
 whose start-up code would flush denormals for the whole process."""
@@ -63,8 +65,8 @@ def working_flags() -> tuple[str, ...] | str:
     command = find_compiler()
     if command is None:
         return NO_COMPILER[0]
-    complaint = ""
-    for flags in ((*NATIVE, *FLAGS, *RELAXED), (*FLAGS, *RELAXED), FLAGS):
+    complaint, plain = "", (*FLAGS, *RELAXED)
+    for flags in ((*NATIVE, *WIDE, *plain), (*NATIVE, *plain), plain, FLAGS):
         try:
             _load(_PROBE, command, flags)
             return flags

@@ -5,9 +5,11 @@ one, and a vectorised loop over the block the inner one: states and parameters s
 first-level cache for the whole sequence, and only the input and the output cross the memory
 bus. The backward pass stores states at chunk borders only and computes the ones between
 again, so that a layer keeps ``states / chunk`` arrays for the gradient instead of all states.
+Rows to come are fetched ahead, and results too large for a cache are written past it.
 
-The arithmetic is that of the step, operation by operation and unfused: forward results equal
-the Python loop bit for bit as long as the step uses no transcendental function.
+Forward, the arithmetic is that of the step, operation by operation and unfused: results equal
+the Python loop bit for bit as long as the step uses no transcendental function. In the gradient,
+products and sums on which no comparison depends are fused.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import math
 import numpy as np
 import torch
 
-from .graph import INFIX, Graph, Operand, Ref
+from .graph import INFIX, PRIMITIVES, Graph, Node, Operand, Ref
 from .trace import TracedStep
 
 FIRST_LEVEL_BYTES = 40 * 1024
@@ -71,21 +73,31 @@ _PRELUDE = """\
 typedef {real} real;
 typedef int{bits}_t truth;
 enum {{ BLOCK = {block}, CHUNK = {chunk}, INPUTS = {inputs}, STATES = {states}, PARAMETERS = {parameters},
-       ROW = BLOCK + 16 /* the pad keeps rows from meeting at the same place of a 4 KiB page */ }};
+       ROW = BLOCK + 16 /* the pad keeps rows from meeting at the same place of a 4 KiB page */,
+       AHEAD = 2 /* rows fetched ahead */, STREAM = 4 << 20 /* bytes from which results go past the cache */ }};
+"""
+
+_FUSED = """
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define FUSED(a, b, c) __builtin_fma{suffix}(a, b, c)
+#else
+#define FUSED(a, b, c) ((a) * (b) + (c))
+#endif
 """
 
 _EXP_FLOAT = """
-/* exp without a branch, so that loops around it become vector code; error below 2 ulp. */
+/* exp without a branch, so that loops around it become vector code; error below 2 ulp. Adding 1.5 * 2^23
+   rounds to a whole number k and leaves it in the low bits, from where it becomes the exponent of 2^k. */
 static inline real exp_real(real x) {
-    const real c = x > 88.7f ? 88.7f : (x < -87.3f ? -87.3f : x);
-    const real k = rintf(c * 1.44269504088896341f);
-    const real r = (c - k * 0.693359375f) + k * 2.12194440e-4f;
-    const real q = ((((( 1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r
-                     + 4.1665795894e-2f) * r + 1.6666665459e-1f) * r + 5.0000001201e-1f);
-    const real p = q * r * r + r + 1.0f;
-    union { int32_t i; float f; } scale = { ((int32_t)k + 127) << 23 };
+    union { float f; uint32_t i; } rounded = { FUSED(x, 1.44269504088896341f, 12582912.0f) }, scale;
+    const real k = rounded.f - 12582912.0f;
+    const real r = FUSED(k, 2.12194440e-4f, FUSED(k, -0.693359375f, x));
+    const real h = FUSED(FUSED(FUSED(1.9875691500e-4f, r, 1.3981999507e-3f), r, 8.3334519073e-3f), r, 4.1665795894e-2f);
+    const real q = FUSED(FUSED(h, r, 1.6666665459e-1f), r, 5.0000001201e-1f);
+    const real p = FUSED(q * r, r, r) + 1.0f;
+    scale.i = (rounded.i << 23) + 0x3f800000u;
     const real y = p * scale.f;
-    return x != x ? x : (x > 88.7f ? INFINITY : (x < -87.3f ? 0.0f : y));
+    return x > 88.7f ? INFINITY : (x < -87.3f ? 0.0f : y);
 }
 """
 _EXP_DOUBLE = "\nstatic inline real exp_real(real x) { return exp(x); }\n"
@@ -93,17 +105,56 @@ _DERIVED = """static inline real sigmoid_real(real x) { return 1 / (1 + exp_real
 """
 
 
-_PACK = """
-/* n values, a multiple of 8, as bits: 1 where they are not 0. The products turn into shifts and masks. */
+_ROWS = """
+/* Rows of one array lie a whole layer apart, out of the reach of the processor's own prefetching. */
+static inline void fetch_row(const real *p, int64_t n) {
+    for (int64_t i = 0; i < n; i += 64 / sizeof(real)) __builtin_prefetch(p + i, 0, 3);
+}
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+/* Whether an array is too large for the cache and aligned for streaming: plain stores would read it first. */
+static inline int streams(const real *p, int64_t T, int64_t M) {
+    return T * M * (int64_t)sizeof(real) >= STREAM && M % 16 == 0 && (uintptr_t)p % 64 == 0;
+}
+static inline void stream_row(real *restrict to, const real *restrict from, int64_t n) {
+    const __m128i *source = (const __m128i *)from;
+    __m128i *target = (__m128i *)to;
+    for (int64_t i = 0; i < n * (int64_t)sizeof(real) / 16; ++i) _mm_stream_si128(target + i, _mm_load_si128(source + i));
+}
+static inline void finish_stream(void) { _mm_sfence(); }
+/* Four values as four words, all ones where they are not 0. */
+#define FOUR(p) {four}
+#else
+static inline int streams(const real *p, int64_t T, int64_t M) { return 0; }
+static inline void stream_row(real *restrict to, const real *restrict from, int64_t n) { }
+static inline void finish_stream(void) { }
+#endif
+/* n values, a multiple of 8, as bits: 1 where they are not 0. */
 static inline void pack_row(const real *restrict y, uint8_t *restrict bits, int64_t n) {
-    #pragma GCC ivdep
-    for (int64_t i = 0; i < n / 8; ++i) {
+    int64_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 16 <= n; i += 16) {
+        const __m128i a = FOUR(y + i), b = FOUR(y + i + 4), c = FOUR(y + i + 8), d = FOUR(y + i + 12);
+        const int two = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
+        bits[i / 8] = (uint8_t)two;
+        bits[i / 8 + 1] = (uint8_t)(two >> 8);
+    }
+#endif
+    for (; i < n; i += 8) {
         uint8_t byte = 0;
-        for (int k = 0; k < 8; ++k) byte |= (uint8_t)((y[8 * i + k] != 0) << k);
-        bits[i] = byte;
+        for (int k = 0; k < 8; ++k) byte |= (uint8_t)((y[i + k] != 0) << k);
+        bits[i / 8] = byte;
     }
 }
 """
+
+
+_FOUR = {
+    True: "_mm_castps_si128(_mm_cmpneq_ps(_mm_loadu_ps(p), _mm_setzero_ps()))",
+    False: "_mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(_mm_cmpneq_pd(_mm_loadu_pd(p), _mm_setzero_pd())), "
+    "_mm_castpd_ps(_mm_cmpneq_pd(_mm_loadu_pd((p) + 2), _mm_setzero_pd())), 0x88))",
+}
 
 
 class _Writer:
@@ -122,21 +173,41 @@ class _Writer:
             states=self.step.states,
             parameters=self.step.parameters,
         )
-        return head + (_EXP_FLOAT if self.single else _EXP_DOUBLE) + _DERIVED + _PACK
+        fused = _FUSED.replace("{suffix}", self.suffix)
+        return (
+            head
+            + fused
+            + (_EXP_FLOAT if self.single else _EXP_DOUBLE)
+            + _DERIVED
+            + _ROWS.replace("{four}", _FOUR[self.single])
+        )
 
     # -- one evaluation of a graph ---------------------------------------------------------
 
-    def body(self, graph: Graph, loads: dict[str, str], stores: list[str], indent: str) -> str:
-        """Statements that evaluate ``graph`` for neuron ``i``: loads, nodes, stores."""
+    def body(
+        self, graph: Graph, loads: dict[str, str], stores: list[str], indent: str, *, contract: bool = False
+    ) -> str:
+        """Statements that evaluate ``graph`` for neuron ``i``: loads, nodes, stores.
+
+        With ``contract``, products and sums are fused where no comparison depends on them.
+        """
         used = graph.reads()
         lines = [f"const real {name} = {loads[name]};" for name in graph.inputs if name in used]
         n = len(graph.inputs)
+        fused = _contractions(graph) if contract else {}
         for k, node in enumerate(graph.nodes):
             kind = "truth" if graph.is_boolean(Ref(n + k)) else "real"
-            lines.append(f"const {kind} v{k} = {self.expression(graph, node.op, node.args)};")
+            if k in fused:
+                text = f"FUSED({', '.join(self.signed(graph, *term) for term in fused[k])})"
+            else:
+                text = self.expression(graph, node.op, node.args)
+            lines.append(f"const {kind} v{k} = {text};")
         for target, value in zip(stores, graph.outputs, strict=True):
             lines.append(target.format(value=self.operand(graph, value)))
         return "\n".join(indent + line for line in lines)
+
+    def signed(self, graph: Graph, value: Operand, negative: bool) -> str:
+        return f"-{self.operand(graph, value)}" if negative else self.operand(graph, value)
 
     def operand(self, graph: Graph, value: Operand) -> str:
         if isinstance(value, Ref):
@@ -187,6 +258,8 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
              int64_t last) {{
     real state[STATES + 1][ROW];
     real parameter[PARAMETERS + 1][ROW];
+    real out[ROW] __attribute__((aligned(64)));
+    const int past = streams(y, T, M);
     for (int64_t j = first; j < last; j += BLOCK) {{
         const int64_t n = last - j < BLOCK ? last - j : BLOCK;
         {self.fill_parameters(p)}
@@ -196,7 +269,8 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         }}
         for (int64_t t = 0; t < T; ++t) {{
             {self.input_rows()}
-            real *restrict yt = y + t * M + j;
+            real *restrict yt = past ? out : y + t * M + j;
+            if (t + AHEAD < T) {{ {self.fetch_rows("AHEAD * M")} }}
             if (borders && t % CHUNK == 0)
                 for (int k = 0; k < STATES; ++k)
                     memcpy(borders + ((t / CHUNK) * STATES + k) * M + j, state[k], n * sizeof(real));
@@ -205,9 +279,11 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
 {self.body(graph, loads, stores, " " * 16)}
             }}
             if (bits) pack_row(yt, bits + (t * M + j) / 8, n);
+            if (past) stream_row(y + t * M + j, out, n);
         }}
         for (int k = 0; k < STATES; ++k) memcpy(end[k] + j, state[k], n * sizeof(real));
     }}
+    finish_stream();
 }}
 """
 
@@ -231,8 +307,11 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         stores = [f"gx{k}t[i] = {{value}};" for k in range(self.step.inputs)]
         stores += [f"adjoint[{k}][i] = {{value}};" for k in states]
         stores += [f"total[{slot}][i] += {{value}};" for slot in range(len(wanted))]
-        pull = self.body(gradient, loads, stores, " " * 20)
-        gradient_rows = " ".join(f"real *restrict gx{k}t = gx[{k}] + t * M + j;" for k in range(self.step.inputs))
+        pull = self.body(gradient, loads, stores, " " * 20, contract=True)
+        inputs = range(self.step.inputs)
+        gradient_rows = " ".join(f"real *restrict gx{k}t = past ? out[{k}] : gx[{k}] + t * M + j;" for k in inputs)
+        write_rows = " ".join(f"stream_row(gx[{k}] + t * M + j, out[{k}], n);" for k in inputs)
+        all_stream = " && ".join(f"streams(gx[{k}], T, M)" for k in inputs)
         slots_wanted = range(len(wanted))
         copy_in = " ".join(f"memcpy(total[{k}], gp[{k}] + j, n * sizeof(real));" for k in slots_wanted)
         copy_out = " ".join(f"memcpy(gp[{k}] + j, total[{k}], n * sizeof(real));" for k in slots_wanted)
@@ -247,6 +326,8 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
     real adjoint[STATES + 1][ROW];
     real total[{len(wanted)} + 1][ROW];
     real parameter[PARAMETERS + 1][ROW];
+    real out[INPUTS][ROW] __attribute__((aligned(64)));
+    const int past = {all_stream};
     if (!scratch) return 1;
     for (int64_t j = first; j < last; j += BLOCK) {{
         const int64_t n = last - j < BLOCK ? last - j : BLOCK;
@@ -267,6 +348,7 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
                 {self.input_rows()}
                 const real *restrict now = {slots};
                 real *restrict next = {slots} + (size_t)STATES * ROW;
+                if (t + AHEAD < stop) {{ {self.fetch_rows("AHEAD * M")} }}
                 #pragma GCC ivdep
                 for (int64_t i = 0; i < n; ++i) {{
 {again}
@@ -277,17 +359,21 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
                 const real *restrict gyt = gy + t * M + j;
                 const real *restrict now = {slots};
                 {gradient_rows}
+                if (t >= AHEAD) fetch_row(gyt - AHEAD * M, n);
+                if (t >= CHUNK) {{ {self.fetch_rows("-(int64_t)CHUNK * M")} }}
                 (void)now;
                 #pragma GCC ivdep
                 for (int64_t i = 0; i < n; ++i) {{
 {pull}
                 }}
+                if (past) {{ {write_rows} }}
             }}
         }}
         for (int k = 0; k < STATES; ++k)
             if (grest[k]) memcpy(grest[k] + j, adjoint[k], n * sizeof(real));
         {copy_out}
     }}
+    finish_stream();
     free(scratch);
     return 0;
 }}
@@ -297,6 +383,9 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         return " ".join(
             f"const real *restrict x{k}t = x[{k}] + t * M + j; (void)x{k}t;" for k in range(self.step.inputs)
         )
+
+    def fetch_rows(self, distance: str) -> str:
+        return " ".join(f"fetch_row(x{k}t + {distance}, n);" for k in range(self.step.inputs))
 
     def input_loads(self) -> dict[str, str]:
         return {f"x{k}": f"x{k}t[i]" for k in range(self.step.inputs)}
@@ -309,3 +398,39 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
             return "(void)p; (void)vector; (void)parameter;"
         return """for (int k = 0; k < PARAMETERS; ++k)
             for (int64_t i = 0; i < n; ++i) parameter[k][i] = vector[k] ? p[k][j + i] : p[k][0];"""
+
+
+Term = tuple[Operand, bool]
+"""A value and whether its sign is changed."""
+
+
+def _contractions(graph: Graph) -> dict[int, tuple[Term, Term, Term]]:
+    """Additions and subtractions to be fused with a product: node to ``a, b, c`` of ``a * b + c``.
+
+    Only where no comparison depends on the result, so that every decision is the step's own.
+    """
+    n = len(graph.inputs)
+    decisive: set[int] = set()
+    for k in reversed(range(len(graph.nodes))):
+        if k in decisive or PRIMITIVES[graph.nodes[k].op].boolean or graph.nodes[k].op in _STEPWISE:
+            decisive |= {a.index - n for a in graph.nodes[k].args if isinstance(a, Ref)}
+
+    def product(value: Operand) -> Node | None:
+        node = graph.nodes[value.index - n] if isinstance(value, Ref) and value.index >= n else None
+        return node if node is not None and node.op == "mul" else None
+
+    found: dict[int, tuple[Term, Term, Term]] = {}
+    for k, node in enumerate(graph.nodes):
+        if node.op not in ("add", "sub") or k in decisive:
+            continue
+        left, right = node.args
+        minus = node.op == "sub"
+        if (factors := product(right)) is not None:
+            found[k] = (factors.args[0], minus), (factors.args[1], False), (left, False)
+        elif (factors := product(left)) is not None:
+            found[k] = (factors.args[0], False), (factors.args[1], False), (right, minus)
+    return found
+
+
+_STEPWISE = frozenset(("floor", "ceil", "round", "trunc"))
+"""Primitives that jump, as comparisons do."""

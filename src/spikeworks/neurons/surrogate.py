@@ -84,15 +84,15 @@ def _double_exponential(x: Tensor, width: float) -> Tensor:
 _GAIN, _DIP, _SPREAD = 0.5, 0.15, 6.0
 
 
-def _normal(x: Tensor, mean: float, sigma: float) -> Tensor:
-    z = (x - mean) * (1.0 / sigma)
-    return torch.exp(z * z * -0.5) * (1.0 / (sigma * math.sqrt(2 * math.pi)))
+def _bell(x: Tensor, sigma: float) -> Tensor:
+    return torch.exp(x * x * (-0.5 / sigma**2))
 
 
 def _multi_gaussian(x: Tensor, width: float) -> Tensor:
     wide = _SPREAD * width
-    sides = _normal(x, width, wide) + _normal(x, -width, wide)
-    return _GAIN * ((1 + _DIP) * _normal(x, 0.0, width) - _DIP * sides)
+    centre, side = ((_GAIN / (s * math.sqrt(2 * math.pi))) for s in (width, wide))
+    sides = _bell(x - width, wide) + _bell(x + width, wide)
+    return (1 + _DIP) * centre * _bell(x, width) - _DIP * side * sides
 
 
 def _multi_gaussian_peak(width: float) -> float:
