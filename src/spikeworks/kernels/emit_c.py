@@ -20,7 +20,9 @@ import math
 import numpy as np
 import torch
 
-from .graph import INFIX, PRIMITIVES, Graph, Node, Operand, Ref
+from .c_prelude import c_prelude
+from .contract import contractions
+from .graph import INFIX, Graph, Operand, Ref
 from .trace import TracedStep
 
 FIRST_LEVEL_BYTES = 40 * 1024
@@ -63,100 +65,6 @@ def emit_c(step: TracedStep, dtype: torch.dtype, tiling: Tiling, parameter_gradi
     return "\n".join([writer.prelude(), writer.forward(), writer.backward(parameter_gradients)])
 
 
-_PRELUDE = """\
-/* Emitted by spikeworks from a traced neuron step. */
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-typedef {real} real;
-typedef int{bits}_t truth;
-enum {{ BLOCK = {block}, CHUNK = {chunk}, INPUTS = {inputs}, STATES = {states}, PARAMETERS = {parameters},
-       ROW = BLOCK + 16 /* the pad keeps rows from meeting at the same place of a 4 KiB page */,
-       AHEAD = 2 /* rows fetched ahead */, STREAM = 4 << 20 /* bytes from which results go past the cache */ }};
-"""
-
-_FUSED = """
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-#define FUSED(a, b, c) __builtin_fma{suffix}(a, b, c)
-#else
-#define FUSED(a, b, c) ((a) * (b) + (c))
-#endif
-"""
-
-_EXP_FLOAT = """
-/* exp without a branch, so that loops around it become vector code; error below 2 ulp. Adding 1.5 * 2^23
-   rounds to a whole number k and leaves it in the low bits, from where it becomes the exponent of 2^k. */
-static inline real exp_real(real x) {
-    union { float f; uint32_t i; } rounded = { FUSED(x, 1.44269504088896341f, 12582912.0f) }, scale;
-    const real k = rounded.f - 12582912.0f;
-    const real r = FUSED(k, 2.12194440e-4f, FUSED(k, -0.693359375f, x));
-    const real h = FUSED(FUSED(FUSED(1.9875691500e-4f, r, 1.3981999507e-3f), r, 8.3334519073e-3f), r, 4.1665795894e-2f);
-    const real q = FUSED(FUSED(h, r, 1.6666665459e-1f), r, 5.0000001201e-1f);
-    const real p = FUSED(q * r, r, r) + 1.0f;
-    scale.i = (rounded.i << 23) + 0x3f800000u;
-    const real y = p * scale.f;
-    return x > 88.7f ? INFINITY : (x < -87.3f ? 0.0f : y);
-}
-"""
-_EXP_DOUBLE = "\nstatic inline real exp_real(real x) { return exp(x); }\n"
-_DERIVED = """static inline real sigmoid_real(real x) { return 1 / (1 + exp_real(-x)); }
-"""
-
-
-_ROWS = """
-/* Rows of one array lie a whole layer apart, out of the reach of the processor's own prefetching. */
-static inline void fetch_row(const real *p, int64_t n) {
-    for (int64_t i = 0; i < n; i += 64 / sizeof(real)) __builtin_prefetch(p + i, 0, 3);
-}
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-/* Whether an array is too large for the cache and aligned for streaming: plain stores would read it first. */
-static inline int streams(const real *p, int64_t T, int64_t M) {
-    return T * M * (int64_t)sizeof(real) >= STREAM && M % 16 == 0 && (uintptr_t)p % 64 == 0;
-}
-static inline void stream_row(real *restrict to, const real *restrict from, int64_t n) {
-    const __m128i *source = (const __m128i *)from;
-    __m128i *target = (__m128i *)to;
-    for (int64_t i = 0; i < n * (int64_t)sizeof(real) / 16; ++i) _mm_stream_si128(target + i, _mm_load_si128(source + i));
-}
-static inline void finish_stream(void) { _mm_sfence(); }
-/* Four values as four words, all ones where they are not 0. */
-#define FOUR(p) {four}
-#else
-static inline int streams(const real *p, int64_t T, int64_t M) { return 0; }
-static inline void stream_row(real *restrict to, const real *restrict from, int64_t n) { }
-static inline void finish_stream(void) { }
-#endif
-/* n values, a multiple of 8, as bits: 1 where they are not 0. */
-static inline void pack_row(const real *restrict y, uint8_t *restrict bits, int64_t n) {
-    int64_t i = 0;
-#if defined(__SSE2__)
-    for (; i + 16 <= n; i += 16) {
-        const __m128i a = FOUR(y + i), b = FOUR(y + i + 4), c = FOUR(y + i + 8), d = FOUR(y + i + 12);
-        const int two = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
-        bits[i / 8] = (uint8_t)two;
-        bits[i / 8 + 1] = (uint8_t)(two >> 8);
-    }
-#endif
-    for (; i < n; i += 8) {
-        uint8_t byte = 0;
-        for (int k = 0; k < 8; ++k) byte |= (uint8_t)((y[i + k] != 0) << k);
-        bits[i / 8] = byte;
-    }
-}
-"""
-
-
-_FOUR = {
-    True: "_mm_castps_si128(_mm_cmpneq_ps(_mm_loadu_ps(p), _mm_setzero_ps()))",
-    False: "_mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(_mm_cmpneq_pd(_mm_loadu_pd(p), _mm_setzero_pd())), "
-    "_mm_castpd_ps(_mm_cmpneq_pd(_mm_loadu_pd((p) + 2), _mm_setzero_pd())), 0x88))",
-}
-
-
 class _Writer:
     def __init__(self, step: TracedStep, dtype: torch.dtype, tiling: Tiling) -> None:
         self.step, self.dtype, self.tiling = step, dtype, tiling
@@ -164,23 +72,8 @@ class _Writer:
         self.suffix = "f" if self.single else ""
 
     def prelude(self) -> str:
-        head = _PRELUDE.format(
-            real="float" if self.single else "double",
-            bits=32 if self.single else 64,
-            block=self.tiling.block,
-            chunk=self.tiling.chunk,
-            inputs=self.step.inputs,
-            states=self.step.states,
-            parameters=self.step.parameters,
-        )
-        fused = _FUSED.replace("{suffix}", self.suffix)
-        return (
-            head
-            + fused
-            + (_EXP_FLOAT if self.single else _EXP_DOUBLE)
-            + _DERIVED
-            + _ROWS.replace("{four}", _FOUR[self.single])
-        )
+        sizes = {"BLOCK": self.tiling.block, "CHUNK": self.tiling.chunk, "INPUTS": self.step.inputs}
+        return c_prelude(self.dtype, sizes | {"STATES": self.step.states, "PARAMETERS": self.step.parameters})
 
     # -- one evaluation of a graph ---------------------------------------------------------
 
@@ -194,7 +87,7 @@ class _Writer:
         used = graph.reads()
         lines = [f"const real {name} = {loads[name]};" for name in graph.inputs if name in used]
         n = len(graph.inputs)
-        fused = _contractions(graph) if contract else {}
+        fused = contractions(graph) if contract else {}
         for k, node in enumerate(graph.nodes):
             kind = "truth" if graph.is_boolean(Ref(n + k)) else "real"
             if k in fused:
@@ -398,39 +291,3 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
             return "(void)p; (void)vector; (void)parameter;"
         return """for (int k = 0; k < PARAMETERS; ++k)
             for (int64_t i = 0; i < n; ++i) parameter[k][i] = vector[k] ? p[k][j + i] : p[k][0];"""
-
-
-Term = tuple[Operand, bool]
-"""A value and whether its sign is changed."""
-
-
-def _contractions(graph: Graph) -> dict[int, tuple[Term, Term, Term]]:
-    """Additions and subtractions to be fused with a product: node to ``a, b, c`` of ``a * b + c``.
-
-    Only where no comparison depends on the result, so that every decision is the step's own.
-    """
-    n = len(graph.inputs)
-    decisive: set[int] = set()
-    for k in reversed(range(len(graph.nodes))):
-        if k in decisive or PRIMITIVES[graph.nodes[k].op].boolean or graph.nodes[k].op in _STEPWISE:
-            decisive |= {a.index - n for a in graph.nodes[k].args if isinstance(a, Ref)}
-
-    def product(value: Operand) -> Node | None:
-        node = graph.nodes[value.index - n] if isinstance(value, Ref) and value.index >= n else None
-        return node if node is not None and node.op == "mul" else None
-
-    found: dict[int, tuple[Term, Term, Term]] = {}
-    for k, node in enumerate(graph.nodes):
-        if node.op not in ("add", "sub") or k in decisive:
-            continue
-        left, right = node.args
-        minus = node.op == "sub"
-        if (factors := product(right)) is not None:
-            found[k] = (factors.args[0], minus), (factors.args[1], False), (left, False)
-        elif (factors := product(left)) is not None:
-            found[k] = (factors.args[0], False), (factors.args[1], False), (right, minus)
-    return found
-
-
-_STEPWISE = frozenset(("floor", "ceil", "round", "trunc"))
-"""Primitives that jump, as comparisons do."""
