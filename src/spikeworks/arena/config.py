@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..core.config import config_id, from_dict, to_dict
 from ..core.errors import ConfigError
@@ -58,6 +58,7 @@ class RunConfig:
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     label: str | None = None
+    settings_shown_by: ClassVar[str] = "add --describe to see all settings of this run"
 
     @property
     def id(self) -> str:
@@ -73,6 +74,11 @@ class RunConfig:
     def model_name(self) -> str:
         """The network's short name, for a stack that of its neuron."""
         return self.model.label
+
+    @property
+    def subject(self) -> str:
+        """What messages call this run."""
+        return f"{self.shown} on {self.task_name}"
 
     @property
     def shown(self) -> str:

@@ -17,13 +17,12 @@ from . import quantities
 from .labels import CHARACTER, label_ends, label_points, label_room, short
 from .store import Sample
 from .summary import Estimate, Metric, Row, frontier, number
-from .svg import FONT, INK, MUTED, PAPER, Style, drawing, to_svg
+from .svg import FONT, INK, MUTED, PAPER, WIDTH, Style, box, drawing, grid, to_svg
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-WIDTH = 4.6
 _MOST_SPIKES = 4000  # drawn per raster: more are indistinguishable and make the page heavy
 _MOST_NUMBERED = 12  # classes up to which a confusion cell carries its number
 
@@ -39,7 +38,7 @@ def learning_curves(rows: Sequence[Row], look: Mapping[str, Style], name: str) -
     metric = _metric(rows)
     scale = _scale(metric)
     with drawing(WIDTH, 3.1) as figure:
-        axes = figure.add_axes(_box(WIDTH, 3.1, right=label_room([row.label for row, _ in curves])))
+        axes = figure.add_axes(box(WIDTH, 3.1, right=label_room([row.label for row, _ in curves])))
         ends = []
         for row, curve in curves:
             style = look[row.label]
@@ -56,7 +55,7 @@ def learning_curves(rows: Sequence[Row], look: Mapping[str, Style], name: str) -
         axes.set_ylabel(f"validation {_axis_name(metric)}")
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.02)
-        _grid(axes, "y")
+        grid(axes, "y")
         label_ends(axes, ends, 3.1)
         return to_svg(figure, name, f"Validation {metric.name} against epoch for {_joined(rows)}")
 
@@ -92,7 +91,7 @@ def _pareto(
     metric = _metric(rows)
     scale = _scale(metric)
     with drawing(WIDTH, 3.1) as figure:
-        axes = figure.add_axes(_box(WIDTH, 3.1, right=0.15))
+        axes = figure.add_axes(box(WIDTH, 3.1, right=0.15))
         axes.set_xscale("log")
         placed, bars = [], []
         for row in points:
@@ -110,7 +109,7 @@ def _pareto(
         axes.margins(y=0.16)
         axes.set_xlabel(f"{axis} (log scale)")
         axes.set_ylabel(f"test {_axis_name(metric)}")
-        _grid(axes, "both")
+        grid(axes, "both")
         label_points(axes, placed, bars, _frontier_line(axes, frontier(points, cost), cost, metric))
         return to_svg(figure, name, f"Test {metric.name} against {axis} for {_joined(points)}")
 
@@ -215,7 +214,7 @@ def energy_bars(rows: Sequence[Row], look: Mapping[str, Style], name: str) -> st
     height = 0.62 + 0.44 * len(shown)
     with drawing(WIDTH, height) as figure:
         room = label_room([row.label for row, _ in shown])
-        axes = figure.add_axes(_box(WIDTH, height, left=room, right=0.72, top=0.1))
+        axes = figure.add_axes(box(WIDTH, height, left=room, right=0.72, top=0.1))
         for i, (row, layers) in enumerate(shown):
             start = 0.0
             for j, nanojoule in enumerate(layers):
@@ -289,20 +288,6 @@ def _axis_name(metric: Metric) -> str:
 
 def _joined(rows: Sequence[Row]) -> str:
     return ", ".join(row.label for row in rows)
-
-
-def _box(
-    width: float, height: float, left: float = 0.62, right: float = 0.1, top: float = 0.14, bottom: float = 0.48
-) -> tuple[float, float, float, float]:
-    """Margins in inches to the fractions that matplotlib wants."""
-    return left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height
-
-
-def _grid(axes: Axes, which: Any) -> None:
-    axes.grid(True, axis=which)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, which="both")
-    axes.spines["left"].set_visible(False)
 
 
 def _log_ticks(axes: Axes, values: Sequence[float], show: Callable[[float], str], unit: float) -> None:
@@ -392,7 +377,7 @@ def _bars(
     height = 0.62 + len(groups) * (0.12 + 0.17 * max(most, 1.5))
     with drawing(WIDTH, height) as figure:
         room = label_room([label for label, _, _ in groups])
-        axes = figure.add_axes(_box(WIDTH, height, left=room, right=1.0 if most > 1 else 0.6, top=0.1))
+        axes = figure.add_axes(box(WIDTH, height, left=room, right=1.0 if most > 1 else 0.6, top=0.1))
         for i, (_, style, bars) in enumerate(groups):
             thick = 0.78 / most
             for j, (value, text) in enumerate(bars):
@@ -410,4 +395,4 @@ def _bar_axes(axes: Axes, labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", labelcolor=INK, labelsize=FONT)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    _grid(axes, "x")
+    grid(axes, "x")

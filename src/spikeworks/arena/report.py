@@ -11,7 +11,6 @@ import datetime
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from spikeworks.core.files import write_text
 
 from . import figures, quantities
 from .headline import headline
+from .page import page_template
 from .store import RunRecord, load_runs
 from .summary import Row, summarize
 from .svg import Style, palette_css, styles
@@ -59,8 +59,6 @@ def write_report(root: str | Path, output: str | Path, task: str | None = None, 
 
 def render(records: Sequence[RunRecord], command: str | None = None) -> str:
     """The page as text. Every string of a run is escaped by the template."""
-    from jinja2 import Environment, StrictUndefined
-
     rows = summarize(records)
     scored = {row.label for row in rows if row.score is not None}
     look = styles(
@@ -68,11 +66,7 @@ def render(records: Sequence[RunRecord], command: str | None = None) -> str:
     )  # the best colours for what is drawn
     grouped = [(task, list(group)) for task, group in groupby(rows, key=lambda row: row.task)]
     light, dark = palette_css()
-    source = (
-        resources.files("spikeworks.arena").joinpath("templates").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(
+    return page_template("report.html.j2").render(
         title=f"{', '.join(task for task, _ in grouped)} – spikeworks",
         tasks=[_task(index, task, group, look) for index, (task, group) in enumerate(grouped)],
         models=len({row.label for row in rows}),

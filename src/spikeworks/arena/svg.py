@@ -17,6 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#fefefe"
@@ -33,8 +34,10 @@ _THEME = {
     PAPER: "var(--paper,#fff)",
     **{color: f"var(--c{i},{color})" for i, color in enumerate(LIGHT)},
 }
+WIDTH = 4.6
+"""Inches of a figure."""
 FONT = 9.0
-"""Points, at a figure width of 4.6 inch: readable on a phone, large on a slide."""
+"""Points, at that width: readable on a phone, large on a slide."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +105,21 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
     defaults: Any = {**matplotlib.rcParamsDefault, "backend": "svg", **options}  # whatever the user's matplotlibrc says
     with matplotlib.rc_context(defaults):
         yield Figure(figsize=(width, height), facecolor="none")
+
+
+def box(
+    width: float, height: float, left: float = 0.62, right: float = 0.1, top: float = 0.14, bottom: float = 0.48
+) -> tuple[float, float, float, float]:
+    """Margins in inches to the fractions that matplotlib wants."""
+    return left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height
+
+
+def grid(axes: Axes, which: Any) -> None:
+    """Hairlines along ``x``, ``y`` or ``both`` and no ticks."""
+    axes.grid(True, axis=which)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, which="both")
+    axes.spines["left"].set_visible(False)
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:

@@ -9,13 +9,26 @@ import io
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from ..arena.config import RunConfig
 from ..core.config import replace_leaves
 from ..core.errors import ConfigError
 
 Values = dict[str, list[str]]
+
+
+class Described(Protocol):
+    """A frozen dataclass whose leaves are options."""
+
+    settings_shown_by: ClassVar[str]
+
+    @property
+    def subject(self) -> str:
+        """What messages call it."""
+        ...
+
+
+D = TypeVar("D", bound=Described)
 
 
 def split_dotted(words: Sequence[str]) -> tuple[list[str], Values]:
@@ -54,7 +67,7 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def apply_leaves(config: RunConfig, values: Mapping[str, Sequence[str]]) -> RunConfig:
+def apply_leaves(config: D, values: Mapping[str, Sequence[str]]) -> D:
     """A description with leaves replaced by parsed words.
 
     Raises:
@@ -66,7 +79,7 @@ def apply_leaves(config: RunConfig, values: Mapping[str, Sequence[str]]) -> RunC
     return replace_leaves(config, parsed)
 
 
-def _filled(config: RunConfig, path: str) -> RunConfig:
+def _filled(config: D, path: str) -> D:
     """``config`` with defaults where ``path`` leads into an optional part that is absent."""
     parts = path.split(".")
     for depth in range(1, len(parts)):
@@ -104,8 +117,7 @@ def _unknown(config: Any, path: str) -> ConfigError:
     near = near or [name for name in known if name.rpartition(".")[2] == last][:3]
     meant = f" Did you mean {' or '.join(f'--{name}' for name in near)}?" if near else ""
     return ConfigError(
-        f"Option --{path} is unknown: {config.shown} on {config.task_name} has no such setting.{meant}",
-        "add --describe to see all settings of this run",
+        f"Option --{path} is unknown: {config.subject} has no such setting.{meant}", config.settings_shown_by
     )
 
 

@@ -20,6 +20,7 @@ _HOME = {
     "quickstart": ("train", "quickstart"),
     "run": ("train", "run"),
     "compare": ("train", "compare"),
+    "neuron": ("neuron", "neuron"),
     "list": ("look", "show_list"),
     "show": ("look", "show"),
     "report": ("look", "report"),
@@ -74,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     parser = parser_for(command)
     dotted: dict[str, list[str]] = {}
-    if command in ("run", "compare"):
+    if command in ("run", "compare", "neuron"):
         from .leaves import split_dotted
 
         rest, dotted = split_dotted(rest)

@@ -13,6 +13,7 @@ COMMANDS = {
     "quickstart": "train four neurons on the built-in task, print the table, write the report",
     "run": "train one neuron on one task",
     "compare": "train several neurons with several seeds on one task",
+    "neuron": "one neuron on one page: conventions, cost, and pictures of what it does",
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
     "report": "all runs as one HTML page",
@@ -25,6 +26,9 @@ _LEAVES = (
     "Every setting of a run is an option as well: --model.neuron.decay 0.95, --task.by row, "
     "--optimizer.clip None. Add --describe to see them all."
 )
+
+
+_NEURON_LEAVES = "Every setting of the neuron is an option as well: --neuron.decay 0.95."
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,7 +78,7 @@ def parser_for(command: str) -> Parser:
     parser = Parser(
         prog=f"spikeworks {command}",
         description=COMMANDS[command],
-        epilog=_LEAVES if command in ("run", "compare") else None,
+        epilog=_LEAVES if command in ("run", "compare") else _NEURON_LEAVES if command == "neuron" else None,
         allow_abbrev=False,
     )
     _FILL[command](parser)
@@ -91,6 +95,12 @@ def _places(parser: Parser) -> None:
     )
 
 
+def _plugin(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with your own neuron"
+    )
+
+
 def _training(parser: Parser) -> None:
     _places(parser)
     what = parser.add_argument_group("what is trained")
@@ -99,7 +109,7 @@ def _training(parser: Parser) -> None:
     what.add_argument("--label-column", metavar="NAME", help="column of --csv with the label (default: label)")
     what.add_argument("--id-column", metavar="NAME", help="column of --csv that tells series apart (default: id)")
     what.add_argument("--time-column", metavar="NAME", help="column of --csv to sort a series by")
-    what.add_argument("--plugin", action="append", default=[], metavar="FILE", help="Python file with your own neuron")
+    _plugin(what)
     how = parser.add_argument_group("how")
     how.add_argument("--epochs", metavar="N")
     how.add_argument("--batch-size", metavar="N")
@@ -137,6 +147,13 @@ def _list(parser: Parser) -> None:
     parser.add_argument("what", nargs="?", metavar="WHAT", help=", ".join(LISTS))
 
 
+def _neuron(parser: Parser) -> None:
+    parser.add_argument("action", choices=("show", "describe"), help="show: write an HTML page; describe: print text")
+    parser.add_argument("name", metavar="NAME", help="see: spikeworks list neurons")
+    parser.add_argument("--output", default=".", metavar="FILE", help="page or folder (default: NAME.html here)")
+    _plugin(parser)
+
+
 def _show(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
     parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
@@ -162,6 +179,7 @@ _FILL = {
     "quickstart": _quickstart,
     "run": _run,
     "compare": _compare,
+    "neuron": _neuron,
     "list": _list,
     "show": _show,
     "report": _report,
