@@ -11,6 +11,7 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
+PEERS := .venv-bench
 PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
@@ -37,15 +38,15 @@ fmt: $(VENV)/dev.stamp ## repair what can be repaired
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-bench: $(VENV)/run.stamp ## every benchmark, each a ratio against a reference in the same process
-	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: $(PEERS)/peers.stamp ## every benchmark beside other libraries; tables here, JSON and figures in benchmarks/out
+	@$(PEERS)/bin/python benchmarks/run_all.py $(ARGS)
 
 docs: $(VENV)/docs.stamp ## HTML into docs/_build/html, warnings are errors
 	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet --builder html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 clean: ## remove .venv and everything that was generated, but no runs
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis docs/_build docs/api
+	rm -rf $(VENV) $(PEERS) benchmarks/out build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis docs/_build docs/api
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment works only where it was made: a copied or moved checkout, or one whose
@@ -74,6 +75,14 @@ $(VENV)/run.stamp: $(VENV)/place pyproject.toml constraints.txt
 $(VENV)/dev.stamp: $(VENV)/place pyproject.toml constraints.txt
 	$(call install,[dev])
 	@touch $(VENV)/run.stamp
+
+# The environment of the benchmarks sees all packages of .venv and adds the other libraries, one by one where
+# the whole list fails. Without a stamp the next run tries again.
+$(PEERS)/peers.stamp: $(VENV)/run.stamp benchmarks/requirements.txt
+	@echo "Installing the libraries to compare with into $(PEERS)."
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python benchmarks/install_peers.py $(VENV) && touch $@ || \
+	    echo "Some are missing; the benchmarks run without them."
 
 $(VENV)/docs.stamp: $(VENV)/place pyproject.toml constraints.txt
 	$(call install,[docs])
