@@ -17,7 +17,7 @@ from .run import DTYPES
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("auto", "loop", "c", "torch", "parallel")
+CHOICES = ("auto", "loop", "c", "triton", "torch", "parallel")
 VARIABLE = "SPIKEWORKS_KERNELS"
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("spikeworks_kernels", default=None)
 
@@ -32,7 +32,9 @@ class Decision:
 
 @contextlib.contextmanager
 def use(backend: str) -> Iterator[None]:
-    """Run neurons by ``backend`` inside the block: auto, loop, c, torch or parallel.
+    """Run neurons by ``backend`` inside the block: auto, loop, c, triton, torch or parallel.
+
+    A function that torch.compile has compiled keeps the form that it was compiled with.
 
     Example:
         >>> with use("loop"):
@@ -63,28 +65,50 @@ def decide(device: torch.device, dtype: torch.dtype, untraceable: str | None, ha
         ConfigError: the backend asked for cannot run here.
     """
     wish = requested()
+    if wish == "auto":
+        return _automatic(device, dtype, untraceable, has_parallel)
+    obstacle = {
+        "loop": lambda: None,
+        "parallel": lambda: None if has_parallel else "this neuron has none",
+        "torch": lambda: untraceable,
+        "c": lambda: _obstacle_to_c(device, dtype, untraceable),
+        "triton": lambda: _obstacle_to_triton(device, dtype, untraceable),
+    }[wish]()
+    if wish in ("c", "torch", "triton"):
+        obstacle = _plain_wanted() or obstacle
+    if obstacle:
+        raise ConfigError(f"The {_NAMES[wish]} was asked for, but {obstacle}.", "use auto or loop")
+    return Decision(wish, "asked for")
+
+
+_NAMES = {"c": "C kernel", "triton": "Triton kernel", "torch": "traced form", "parallel": "parallel form"}
+
+
+def _automatic(device: torch.device, dtype: torch.dtype, untraceable: str | None, has_parallel: bool) -> Decision:
+    plain = _plain_wanted()
+    if plain:
+        return Decision("loop", plain)
     obstacle = _obstacle_to_c(device, dtype, untraceable)
-    if wish == "loop":
-        return Decision("loop", "asked for")
-    if wish == "parallel":
-        if not has_parallel:
-            raise ConfigError("The parallel form was asked for, but this neuron has none.", "use auto, loop or c")
-        return Decision("parallel", "asked for")
-    if wish == "torch":
-        if untraceable is not None:
-            raise ConfigError(f"The traced form was asked for, but {untraceable}", "use auto or loop")
-        return Decision("torch", "asked for")
-    if wish == "c":
-        if obstacle:
-            raise ConfigError(f"The C kernel was asked for, but {obstacle}.", "use auto or loop")
-        return Decision("c", "asked for")
     if obstacle is None:
         return Decision("c", "traced and compiled for this processor")
+    if device.type == "cuda":
+        obstacle = _obstacle_to_triton(device, dtype, untraceable)
+        if obstacle is None:
+            return Decision("triton", "traced and compiled for this GPU")
     if has_parallel:
         return Decision("parallel", obstacle)
     if device.type == "cpu":
         _notice(obstacle)
     return Decision("loop" if untraceable is not None else "torch", obstacle)
+
+
+def _plain_wanted() -> str | None:
+    """Why a call must be made of plain torch operations, or ``None``."""
+    if torch.compiler.is_exporting():
+        return "an exported program holds plain torch operations, so that it runs where spikeworks is not"
+    if torch._C._are_functorch_transforms_active():
+        return "torch.func transforms see through plain torch operations alone"
+    return None
 
 
 def _obstacle_to_c(device: torch.device, dtype: torch.dtype, untraceable: str | None) -> str | None:
@@ -96,6 +120,12 @@ def _obstacle_to_c(device: torch.device, dtype: torch.dtype, untraceable: str | 
         return untraceable
     flags = build.working_flags()
     return flags if isinstance(flags, str) else None
+
+
+def _obstacle_to_triton(device: torch.device, dtype: torch.dtype, untraceable: str | None) -> str | None:
+    from .run_triton import obstacle_to_triton  # triton is large, and absent from many machines
+
+    return obstacle_to_triton(device, dtype, untraceable)
 
 
 _noticed: set[str] = set()

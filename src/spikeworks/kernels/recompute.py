@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..core.state import State, leaves, map_state, refill
-from .packing import Packed, is_binary, pack, unpack
+from .marks import bits_of, mark, packed_of
+from .packing import Packed, unpack
 
 
 def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
@@ -38,6 +39,9 @@ def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor |
     before = [t for _, t in leaves(state)]
     call = _Call(plain, tuple(trained), x.device, state, mask)
     y, *after = _Recomputed.apply(call, x, *before, *trained.values())  # type: ignore[misc]
+    if call.spikes is not None:
+        mark(y, call.spikes)
+        call.spikes = None
     return y, refill(call.after, after)
 
 
@@ -61,6 +65,7 @@ class _Call:
         self.module, self.names, self.mask = module, names, mask
         self.before = _hollow(state)
         self.after: State = None
+        self.spikes: Packed | None = None
         self.random = {id(source): source.get_state() for source in self._sources()}
         self.shared = torch.get_rng_state()
         self.gpu = device if device.type == "cuda" else None
@@ -107,8 +112,9 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, x: Tensor, *tensors: Tensor) -> Any:
         count = len(tensors) - len(call.names)
+        packed = bits_of(x)  # before the run, whose synapse looks for them
         y, after = call.first(x, tensors[:count])
-        packed = pack(x) if is_binary(x) else None
+        call.spikes = packed_of(y)
         ctx.call, ctx.count = call, count
         ctx.form = None if packed is None else (packed.shape, packed.dtype)
         ctx.save_for_backward(x if packed is None else packed.bits, *tensors)
@@ -118,8 +124,11 @@ class _Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         held, *tensors = ctx.saved_tensors
-        x = held if ctx.form is None else unpack(Packed(held, *ctx.form))
+        packed = None if ctx.form is None else Packed(held, *ctx.form)
+        x = held if packed is None else unpack(packed)
         inputs = [t.detach().requires_grad_(n) for t, n in zip((x, *tensors), ctx.needs_input_grad[1:], strict=True)]
+        if packed is not None:
+            mark(inputs[0], packed)
         with torch.enable_grad():
             outputs = ctx.call.again(inputs[0], inputs[1 : 1 + ctx.count], inputs[1 + ctx.count :])
         pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None and o.requires_grad]

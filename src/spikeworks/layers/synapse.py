@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from ..core.errors import ConfigError
 from ..core.operations import Operations, is_spikes
+from ..kernels.events import applies, spike_linear
+from ..kernels.marks import bits_of
 
 
 def uniform_(tensor: Tensor, bound: float, generator: torch.Generator | None) -> Tensor:
@@ -38,6 +40,9 @@ def magnitude(x: Tensor) -> float:
 class Dense(nn.Module):
     """A linear map of the channels at every step: ``[T, B, inputs] -> [T, B, outputs]``.
 
+    Where the input is spikes, and many of them, C kernels add the weights of the neurons that
+    fired, and only bits are kept for backward; see :mod:`~spikeworks.kernels.events`.
+
     Weights and bias start as U(-1/sqrt(inputs), 1/sqrt(inputs)), the default of ``nn.Linear``.
     """
 
@@ -51,6 +56,8 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[T, B, inputs, ...]`` with further axes flattened, to ``[T, B, outputs]``."""
+        if applies(x, self.weight) and (packed := bits_of(x)) is not None:
+            return spike_linear(x, packed, self.weight, self.bias)
         return functional.linear(x.flatten(2), self.weight, self.bias)
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
