@@ -7,8 +7,8 @@ Legend of shapes: T time, B batch, N neurons or channels, K inner axis (compartm
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -20,6 +20,8 @@ from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
 from ..core.operations import Operations
 from ..core.state import State, check_time_first, state_type
 from ..kernels import Decision, FusedStep, Graph, TorchStep, TracedStep, decide, run_with_feedback, trace_step
+from ..kernels.marks import mark
+from ..kernels.packing import Packed
 from .description import NeuronConfig, Option, derive_config
 from .parameters import Parameter
 from .surrogate import Surrogate, spike
@@ -52,6 +54,8 @@ class Neuron(nn.Module):
 
     inputs: Sequence[str] = ("x",)
     """Names of the inputs; with more than one, ``forward`` takes a tuple of tensors of one shape."""
+    own_inputs: Sequence[str] = ()
+    """Names of further inputs, which :meth:`drive` makes; ``step`` takes them after ``inputs``."""
     states: Sequence[str] = ()
     """Names of the states, in the order in which ``step`` takes and returns them."""
     surrogate: Any = Option(Surrogate(), "derivative of the spike in backward")
@@ -80,15 +84,16 @@ class Neuron(nn.Module):
         self.size = size
         self.config: Any = self.Config(**values) if config is None else dataclasses.replace(config, **values)
         self.prepare()
+        self._state_class = self._make_state_class()
         for parameter in self.parameters_declared.values():
             parameter.create(self, generator)
         self._traced: dict[torch.dtype, TracedStep | str] = {}
-        self._forms: dict[tuple[str, torch.dtype], FusedStep | TorchStep] = {}
+        self._forms: dict[tuple[str, torch.dtype], Any] = {}
 
     # -- what a subclass writes ------------------------------------------------------------
 
     def step(self, x: Tensor, *states: Tensor, **coefficients: Any) -> Sequence[Tensor]:
-        """One time step: ``(*inputs, *states, **coefficients) -> (output, *next states)``.
+        """One time step: ``(*inputs, *own inputs, *states, **coefficients) -> (output, *next states)``.
 
         Elementwise arithmetic only; every tensor broadcasts to the shape of ``x``.
         """
@@ -101,8 +106,18 @@ class Neuron(nn.Module):
         """What ``step`` receives, computed once a call from the parameters; default: the parameters."""
         return values
 
+    def drive(self, x: Tensor, state: State) -> Sequence[Tensor]:
+        """The inputs named in ``own_inputs`` for a call with ``x [T, B, size, ...]``, each of its shape.
+
+        ``state`` is the caller's, checked: ``None`` for rest. What depends on the place in the
+        sequence must read it there, so that chunks and streams go on where they stopped.
+        """
+        return ()
+
     parallel: Callable[..., tuple[Tensor, Sequence[Tensor]]] | None = None
     """Optional form over all steps at once: ``(*inputs, *states, **coefficients) -> (y, states)``."""
+    parallel_form: Callable[[Tensor], tuple[str, str]] | None = None
+    """Optional: name of the way in which ``parallel`` takes an input, and why."""
 
     def fire(self, distance: Tensor) -> Tensor:
         """A spike where ``distance >= 0``, with the surrogate's derivative."""
@@ -126,14 +141,20 @@ class Neuron(nn.Module):
         """
         signals = self._signals(x)
         first = signals[0]
-        states = self._states(state, first)
-        decision = self.decide(first)
         # half-precision states would flip spikes
         compute = [s if first.dtype == torch.float64 else s.float() for s in signals]
-        coefficients = self._broadcast(compute[0])
-        run = {"loop": self._loop, "parallel": self._parallel_run}.get(decision.backend)
-        run = run or functools.partial(self._traced_run, self._compiled(decision.backend, compute[0].dtype))
-        y, states = run(compute, states, coefficients)
+        states = self._states(state, compute[0])
+        backend = self._backend(first, compute[0].dtype)
+        with _autocast_off(first.device.type):
+            compute += self.drive(compute[0], state)
+            coefficients = self._broadcast(compute[0])
+            if backend == "loop":
+                y, states = self._loop(compute, states, coefficients)
+            elif backend == "parallel":
+                y, states = self._parallel_run(compute, states, coefficients)
+            else:
+                compiled = self._forms[backend, compute[0].dtype]
+                y, states = self._traced_run(compiled, compute, states, coefficients)
         return y.to(first.dtype), self.state_class(*states)
 
     def advance(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
@@ -156,19 +177,23 @@ class Neuron(nn.Module):
         if len(self.inputs) != 1:
             raise ConfigError(f"{type(self).__name__} has the inputs {tuple(self.inputs)}; feedback needs exactly one.")
         check_time_first(x, self.size, type(self).__name__)
-        states = self._states(state, x)
         compute = x if x.dtype == torch.float64 else x.float()
+        states = self._states(state, compute)
         weight, bias, last = (t.to(compute.dtype) for t in (weight, bias, last))
-        coefficients = self._broadcast(compute)
-        if self.decide(x).backend == "c":
-            flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
-            y, end = run_with_feedback(self._compiled("c", compute.dtype), compute, weight, bias, last, held, flat)
-            return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
-        now, outputs = self._started(states, compute), []
-        for x_t in compute.unbind(0):
-            last, *now = self.step(x_t + torch.nn.functional.linear(last, weight, bias), *now, **coefficients)
-            outputs.append(last)
-        return torch.stack(outputs).to(x.dtype), self.state_class(*now)
+        with _autocast_off(x.device.type):
+            own = self.drive(compute, state)
+            coefficients = self._broadcast(compute)
+            if self._backend(x, compute.dtype) == "c":
+                flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
+                compiled = self._forms["c", compute.dtype]
+                y, end = run_with_feedback(compiled, compute, weight, bias, last, held, flat, own)
+                return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
+            now, outputs = self._started(states, compute), []
+            for x_t, *own_t in zip(compute.unbind(0), *(one.unbind(0) for one in own), strict=True):
+                current = x_t + torch.nn.functional.linear(last, weight, bias)
+                last, *now = self.step(current, *own_t, *now, **coefficients)
+                outputs.append(last)
+            return torch.stack(outputs).to(x.dtype), self.state_class(*now)
 
     def rest(self, x: Tensor) -> State:
         """The state before the first step, for an input ``[T, B, size, ...]``: zero unless overridden."""
@@ -177,6 +202,9 @@ class Neuron(nn.Module):
     @property
     def state_class(self) -> type:
         """The named tuple of this neuron's states."""
+        return self._state_class
+
+    def _make_state_class(self) -> type:
         return state_type(f"{type(self).__name__}State", tuple(self.states))
 
     def decide(self, x: Tensor) -> Decision:
@@ -184,7 +212,24 @@ class Neuron(nn.Module):
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         traced = self._trace(dtype)
         obstacle = traced if isinstance(traced, str) else None
-        return decide(x.device, dtype, obstacle, self.parallel is not None)
+        decision = decide(x.device, dtype, obstacle, self.parallel is not None)
+        if decision.backend == "parallel" and self.parallel_form is not None and len(x):
+            return Decision("parallel", f"{decision.reason}; {self.parallel_form(x)[1]}")
+        return decision
+
+    def _backend(self, x: Tensor, dtype: torch.dtype) -> str:
+        """The backend for ``x``, with its compiled form for ``dtype`` at hand."""
+        return self._settled(x.device, dtype) if torch.compiler.is_compiling() else self._ready(self.decide(x), dtype)
+
+    @torch.compiler.assume_constant_result
+    def _settled(self, device: torch.device, dtype: torch.dtype) -> str:
+        """As :meth:`_backend`, once for all calls of what torch compiles; the form it finds then is guarded."""
+        return self._ready(self.decide(torch.empty(0, device=device, dtype=dtype)), dtype)
+
+    def _ready(self, decision: Decision, dtype: torch.dtype) -> str:
+        if decision.backend not in ("loop", "parallel"):
+            self._compiled(decision.backend, dtype)
+        return decision.backend
 
     def backend_report(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, str]:
         """Backend and reason for inputs of a device and dtype."""
@@ -215,9 +260,11 @@ class Neuron(nn.Module):
     # -- derivation ------------------------------------------------------------------------
 
     def values(self) -> dict[str, Coefficient]:
-        """All parameters in their ranges; an inner axis becomes a tuple."""
+        """All parameters in their ranges but those that change over time; an inner axis becomes a tuple."""
         found: dict[str, Coefficient] = {}
         for name, parameter in self.parameters_declared.items():
+            if parameter.per == "step":  # no coefficient, but an input made by drive
+                continue
             value = parameter.value(self)
             found[name] = value.unbind(-1) if parameter.inner is not None else value
         return found
@@ -281,14 +328,25 @@ class Neuron(nn.Module):
         states: list[Tensor | None],
         coefficients: dict[str, Coefficient],
     ) -> Any:
-        first = x[0]
+        first, compiling = x[0], torch.compiler.is_compiling()
         # a step is the same for every neuron, so the axes stay in the order that memory has them in
-        order = tuple(sorted(range(first.dim() - 1), key=lambda k: -first.stride(k + 1)))
+        order = plain = tuple(range(first.dim() - 1))
+        if not (compiling or first.is_contiguous()):  # compiled, sizes may be symbols and cannot be sorted
+            order = tuple(sorted(plain, key=lambda k: -first.stride(k + 1)))
         rows = torch.Size(first.shape[1 + k] for k in order)
-        back = [order.index(k) for k in range(len(order))]
+        back = [order.index(k) for k in plain]
         flat, held = self._flat(first.shape[1:], order, states, coefficients, first.dtype)
-        y, end = compiled([_ordered(one, order).flatten(1) for one in x], held, flat)
+        signals, bits = [_ordered(one, order).flatten(1) for one in x], None
+        if isinstance(compiled, FusedStep):
+            # who reads the spikes as bits wants whole bytes for each step and sequence
+            pack = compiled.binary and order == plain and first.shape[2:].numel() % 8 == 0
+            pack = pack and not (compiling or torch.is_inference_mode_enabled())
+            y, end, bits = compiled.run(signals, held, flat, pack)
+        else:
+            (y, end), pack = compiled(signals, held, flat), False
         y = y.reshape(len(y), *rows).permute(0, *(1 + k for k in back))
+        if pack and bits is not None:
+            mark(y, Packed(bits.flatten(), y.shape, y.dtype))
         return y, [e.reshape(rows).permute(back) for e in end]
 
     @staticmethod
@@ -304,11 +362,11 @@ class Neuron(nn.Module):
         return flat, [None if s is None else s.to(dtype).permute(order).reshape(-1) for s in states]
 
     def _compiled(self, backend: str, dtype: torch.dtype) -> Any:
-        """The traced step as C kernels or as torch operations; kept for the life of the module."""
+        """The traced step as kernels or as torch operations; kept for the life of the module."""
         if (backend, dtype) not in self._forms:
             traced = self._trace(dtype)
             assert isinstance(traced, TracedStep)
-            self._forms[backend, dtype] = FusedStep(traced, dtype) if backend == "c" else TorchStep(traced)
+            self._forms[backend, dtype] = _form_of(backend, traced, dtype)
         return self._forms[backend, dtype]
 
     def _trace(self, dtype: torch.dtype) -> TracedStep | str:
@@ -318,13 +376,14 @@ class Neuron(nn.Module):
                 shape = self.coefficients(**self.values())
             flat = list(_flatten(shape))
 
-            first = len(self.inputs) + len(self.states)
+            inputs = len(self.inputs) + len(self.own_inputs)
+            first = inputs + len(self.states)
 
             def step(*tensors: Tensor) -> Sequence[Tensor]:
                 return self.step(*tensors[:first], **_unflatten(shape, iter(tensors[first:])))
 
             try:
-                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=len(self.inputs))
+                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=inputs)
             except TraceError as error:
                 self._traced[dtype] = str(error)
         return self._traced[dtype]
@@ -332,11 +391,31 @@ class Neuron(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(self.__dict__)
         kept["_traced"], kept["_forms"] = {}, {}
+        del kept["_state_class"]
         return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._state_class = self._make_state_class()
 
     def extra_repr(self) -> str:
         shown = [f"{f.name}={getattr(self.config, f.name)!r}" for f in dataclasses.fields(self.config)]
         return ", ".join([str(self.size), *shown])
+
+
+def _form_of(backend: str, traced: TracedStep, dtype: torch.dtype) -> Any:
+    if backend == "triton":
+        from ..kernels.run_triton import TritonStep  # as heavy as triton, and as rare
+
+        return TritonStep(traced, dtype)
+    return FusedStep(traced, dtype) if backend == "c" else TorchStep(traced)
+
+
+def _autocast_off(kind: str) -> contextlib.AbstractContextManager[Any]:
+    """Full precision for what integrates over time; the synapses around it may have less."""
+    if torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return contextlib.nullcontext()
 
 
 def _ordered(x: Tensor, order: tuple[int, ...]) -> Tensor:

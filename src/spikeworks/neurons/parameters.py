@@ -19,7 +19,7 @@ from ..core.errors import ConfigError
 if TYPE_CHECKING:
     from .base import Neuron
 
-Scope = Literal["layer", "channel"]
+Scope = Literal["layer", "channel", "step"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +58,59 @@ negative_unit_interval = Constraint(
 )
 
 
+def between(low: float, high: float) -> Constraint:
+    """Values strictly between two bounds: a logistic function of the stored number, stretched to them."""
+    width = high - low
+    return Constraint(
+        f"({low:g}, {high:g})",
+        lambda w: low + width * torch.sigmoid(w),
+        lambda v: torch.logit((v - low) / width),
+        low,
+        high,
+    )
+
+
+def at_least(low: float) -> Constraint:
+    """Values above a bound: the bound plus the exponential of the stored number."""
+    return Constraint(f"({low:g}, inf)", lambda w: low + torch.exp(w), lambda v: torch.log(v - low), low=low)
+
+
 def clamped(low: float, high: float) -> Constraint:
     """Values cut to ``[low, high]`` at use; the gradient is zero outside (sparch's bounds)."""
     return Constraint(f"[{low:g}, {high:g}]", lambda w: w.clamp(low, high), lambda v: v, low, high, closed=True)
+
+
+def decay_from_tau(tau: float, form: Literal["exp", "euler"] = "exp", step: float = 1.0) -> float:
+    """The decay a step that stands for a time constant.
+
+    Args:
+        tau: time constant, above 0, in the unit of ``step``.
+        form: ``exp``, the exact solution ``exp(-step / tau)``; or ``euler``, one step of the forward
+            Euler method, ``1 - step / tau``, which needs ``tau >= step``.
+        step: time between two steps.
+
+    Example:
+        >>> decay_from_tau(2.0, form="euler"), round(decay_from_tau(2.0), 4)
+        (0.5, 0.6065)
+
+    Raises:
+        ConfigError: a time constant out of its range, or another form.
+    """
+    if form not in ("exp", "euler"):
+        raise ConfigError(f"form must be 'exp' or 'euler', got {form!r}.")
+    least = step if form == "euler" else 0.0
+    if not (step > 0 and tau > 0 and tau >= least):
+        raise ConfigError(
+            f"The time constant of form '{form}' must be {'at least one step' if least else 'above 0'}, "
+            f"got tau={tau:g} with step={step:g}."
+        )
+    return math.exp(-step / tau) if form == "exp" else 1.0 - step / tau
+
+
+def spread(value: Tensor, x: Tensor) -> Tensor:
+    """A parameter ``[]`` or ``[size]`` as a state for the input ``x [T, B, size, ...]``: ``[B, size, ...]``."""
+    value = value.to(x.dtype)
+    return (value if value.dim() == 0 else value.reshape(-1, *(1,) * (x.dim() - 3))).expand(x.shape[1:])
 
 
 Initializer = Callable[["Neuron", tuple[int, ...], torch.Generator | None], Tensor]
@@ -74,7 +124,8 @@ class Parameter:
         default: initial value, within the constraint; ``None`` where ``initial`` makes it.
         constraint: the admissible range.
         trainable: whether training changes it, unless a configuration says otherwise.
-        per: ``"layer"`` for one number, ``"channel"`` for one a neuron or channel.
+        per: ``"layer"`` for one number, ``"channel"`` for one a neuron or channel, ``"step"`` for one a
+            step and channel (see :class:`~spikeworks.neurons.timed.Timed`).
         inner: attribute of the neuron that holds the length of an inner axis (compartments,
             taps); the step then receives a tuple of that many tensors.
         initial: draws initial values, ``(neuron, shape, generator) -> Tensor``.
@@ -112,7 +163,7 @@ class Parameter:
         return f"stored_{self._name}"
 
     def value(self, neuron: Neuron) -> Tensor:
-        """The value in its range: shape ``[]`` or ``[channels]``, with the inner axis last."""
+        """The value in its range: shape ``[]``, ``[channels]`` or ``[steps, channels]``, with the inner axis last."""
         stored = getattr(neuron, self.key)
         return self.constraint.forward(stored) if self._name in neuron.config.trainable else stored
 
@@ -121,6 +172,8 @@ class Parameter:
         config = neuron.config
         per_channel = self._name in config.per_channel or self.per == "channel"
         shape = (neuron.size,) if per_channel else ()
+        if self.per == "step":
+            shape = (int(config.steps), neuron.size)
         if self.inner is not None:
             shape = (*shape, int(getattr(config, self.inner)))
         given = getattr(config, self._name)
@@ -146,3 +199,9 @@ def uniform(low: float, high: float) -> Initializer:
         return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
 
     return draw
+
+
+def uniform_tau(low: float, high: float) -> Initializer:
+    """Initial decays ``exp(-1 / tau)`` of time constants drawn uniformly from ``[low, high]`` steps."""
+    draw = uniform(low, high)
+    return lambda neuron, shape, generator: torch.exp(-1.0 / draw(neuron, shape, generator))

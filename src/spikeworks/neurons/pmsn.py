@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from ..kernels.scan import complex_powers, modulo_scan
+from ..kernels.scan import diagonal_scan, modulo_scan, planned_forms, whole_thresholds
 from .base import Coefficient, Neuron
 from .description import Option, register_neuron
 from .parameters import Parameter, positive, real
@@ -65,11 +65,29 @@ class PMSN(Neuron):
     coefficient: the same h for fewer multiplications. :meth:`parallel` evaluates all steps at
     once, reset included.
 
+    ``output`` names what is sent:
+
+    - ``"spike"``: 0 or 1; of a large current, the thresholds above the first are lost;
+    - ``"burst"``: the number of whole thresholds, ``floor(v / threshold)``, so that none is lost.
+      Its derivative is that of the last threshold passed, the first one where none is: the
+      surrogate at ``v - max(1, burst) * threshold``, as in the authors' program.
+
+    ``output_reset`` is ``"modulo"``, or for ablation
+
+    - ``"none"``: the output compartment integrates on, its gradient included, and a neuron that
+      has reached its threshold fires ever after;
+    - ``"memoryless"``: the potential is the current of one step, a threshold on ReLU(h) itself.
+
     Args (as configuration):
         compartments: N, the number of hidden compartments (4 in the paper).
 
     Source: arXiv 2408.14917; initial values of the authors' program.
     """
+
+    option_types = {
+        "output": Literal["spike", "burst"],
+        "output_reset": Literal["modulo", "none", "memoryless"],
+    }
 
     step_size = Parameter(
         None, positive, per="channel", initial=_log_uniform(1e-3, 1e-1), doc="dt, time per step", rate=0.1
@@ -93,12 +111,18 @@ class PMSN(Neuron):
     feedthrough = Parameter(None, real, per="channel", initial=_normal, doc="D, input straight to the output")
     threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
     compartments = Option(4, "number of hidden compartments")
+    output = Option("spike", "spike (0 or 1) or burst (the number of whole thresholds)")
+    output_reset = Option("modulo", "reset of the output compartment: modulo, none or memoryless")
 
     def prepare(self) -> None:
         if self.compartments < 1:
             raise ConfigError(f"PMSN needs at least one hidden compartment, got {self.compartments}.")
+        for name, choices in self.option_types.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}.")
         modes = [f"{part}{k}" for k in range(self.compartments) for part in ("real", "imag")]
-        self.states = (*modes, "remainder")
+        left = {"modulo": ("remainder",), "none": ("potential",), "memoryless": ()}
+        self.states = (*modes, *left[self.output_reset])
 
     def coefficients(self, **values: Any) -> dict[str, Coefficient]:
         stacked = {k: torch.stack(v, -1) if isinstance(v, tuple) else v for k, v in values.items()}
@@ -127,17 +151,26 @@ class PMSN(Neuron):
         feedthrough: Tensor,
         threshold: Tensor,
     ) -> Sequence[Tensor]:
-        *modes, remainder = states
         current, moved = feedthrough * x, []
         for k in range(self.compartments):
-            re, im = modes[2 * k], modes[2 * k + 1]
+            re, im = states[2 * k], states[2 * k + 1]
             re, im = decay_real[k] * re - decay_imag[k] * im + x, decay_real[k] * im + decay_imag[k] * re
             current = current + (read_real[k] * re - read_imag[k] * im)
             moved += [re, im]
-        potential = remainder + torch.relu(current)
-        fired = self.fire(potential - threshold)
-        rest = (potential - torch.floor(potential / threshold) * threshold).detach()
-        return fired, *moved, rest
+        potential = torch.relu(current)
+        if self.output_reset == "memoryless":
+            return self.emit(potential, threshold), *moved
+        potential = states[-1] + potential
+        left = potential if self.output_reset == "none" else whole_thresholds(potential, threshold)[1].detach()
+        return self.emit(potential, threshold), *moved, left
+
+    def emit(self, potential: Tensor, threshold: Tensor) -> Tensor:
+        """What the output compartment sends at a potential before the reset; elementwise."""
+        if self.output == "spike":
+            return self.fire(potential - threshold)
+        count = whole_thresholds(potential, threshold)[0].detach()
+        passed = self.fire(potential - count.clamp(min=1.0) * threshold)
+        return passed + (count - passed).detach()
 
     def parallel(  # type: ignore[override]
         self,
@@ -150,22 +183,25 @@ class PMSN(Neuron):
         feedthrough: Tensor,
         threshold: Tensor,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """All steps at once: a Fourier convolution for h, then a scan of the modulo reset."""
-        *modes, remainder = states
-        steps = x.shape[0]
-        current, moved = feedthrough * x, []
-        spectrum = torch.fft.rfft(x, n=2 * steps, dim=0)
-        for k in range(self.compartments):
-            powers = complex_powers(torch.complex(decay_real[k], decay_imag[k]), steps + 1)
-            read = torch.complex(read_real[k], read_imag[k])
-            kernel = (read * powers[:steps]).real.unsqueeze(1)
-            start = torch.complex(modes[2 * k], modes[2 * k + 1])
-            current = (
-                current
-                + torch.fft.irfft(spectrum * torch.fft.rfft(kernel, n=2 * steps, dim=0), n=2 * steps, dim=0)[:steps]
-            )
-            current = current + (read * powers[1:].unsqueeze(1) * start).real
-            end = powers[steps] * start + (powers[:steps].flip(0).unsqueeze(1) * x).sum(0)
-            moved += [end.real, end.imag]
-        potential, rest = modulo_scan(torch.relu(current), remainder, threshold)
-        return self.fire(potential - threshold), [*moved, rest]
+        """All steps at once: a diagonal scan for h, then a scan of the modulo reset.
+
+        Forms and costs: :mod:`spikeworks.kernels.scan`; which ones run, and why: :meth:`parallel_form`.
+        """
+        modes = torch.complex(*(torch.stack(states[part : 2 * self.compartments : 2]) for part in (0, 1)))
+        decay = torch.complex(torch.stack(list(decay_real)), torch.stack(list(decay_imag)))
+        read = torch.complex(torch.stack(list(read_real)), torch.stack(list(read_imag)))
+        current, modes = diagonal_scan(x, decay, read, modes)
+        potential, left = torch.relu(current + feedthrough * x), ()
+        if self.output_reset == "none":
+            potential = states[-1] + torch.cumsum(potential, 0)
+            left = (potential[-1],)
+        elif self.output_reset == "modulo":
+            potential, remainder = modulo_scan(potential, states[-1], threshold)
+            left = (remainder,)
+        moved = torch.stack([modes.real, modes.imag], 1).flatten(0, 1).unbind(0)
+        return self.emit(potential, threshold), [*moved, *left]
+
+    def parallel_form(self, x: Tensor) -> tuple[str, str]:
+        """The forms of the scans that :meth:`parallel` takes for ``x [T, B, size, ...]``, and why."""
+        families = ("diagonal", "modulo") if self.output_reset == "modulo" else ("diagonal",)
+        return planned_forms(x, *families)

@@ -45,6 +45,11 @@ class Reset:
         """Whether the reset happens in the step after the spike."""
         return self.order == "before_charge" and self.kind != "none"
 
+    def check_immediate(self, who: str) -> None:
+        """Raise ConfigError where the rule waits for the next step, for a neuron that is not defined so."""
+        if self.delayed:
+            raise ConfigError(f"{who} resets in the step of the spike; its reset needs order='after_fire'.")
+
     def __call__(self, voltage: Tensor, spike: Tensor, threshold: Tensor) -> Tensor:
         """The potential after the reset; all arguments have one shape."""
         if self.kind == "none":

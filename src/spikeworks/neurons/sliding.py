@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..core.errors import ConfigError
+from ..kernels.scan import causal_filter, planned_forms
 from .base import Neuron
 from .description import Option, register_neuron
 from .parameters import Parameter, positive, real
@@ -51,14 +51,12 @@ class SlidingPSN(Neuron):
     def parallel(  # type: ignore[override]
         self, x: Tensor, *past: Tensor, taps: Sequence[Tensor], threshold: Tensor
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """All steps at once, as a sum of shifted inputs or a convolution over time."""
-        padded = torch.cat([torch.stack(past[::-1]), x]) if past else x
-        steps, window = x.shape[0], self.window
-        if taps[0].dim() == 0:
-            rows = padded.reshape(padded.shape[0], -1).t().unsqueeze(1)
-            filtered = functional.conv1d(rows, torch.stack(list(taps)).flip(0).reshape(1, 1, -1))
-            filtered = filtered.squeeze(1).t().reshape(x.shape)
-        else:
-            filtered = sum(taps[i] * padded[window - 1 - i : window - 1 - i + steps] for i in range(window))
-        ends = [padded[-i] for i in range(1, window)]
-        return self.fire(filtered - threshold), ends
+        """All steps at once; forms and costs: :mod:`spikeworks.kernels.scan.window`."""
+        before = torch.stack(past[::-1]) if past else x[:0]
+        filtered = causal_filter(x, before, torch.stack(list(taps)))
+        recent = torch.cat([before, x])[-len(past) :].flip(0).unbind(0) if past else ()
+        return self.fire(filtered - threshold), recent
+
+    def parallel_form(self, x: Tensor) -> tuple[str, str]:
+        """The form of the filter that :meth:`parallel` takes for ``x [T, B, size, ...]``, and why."""
+        return planned_forms(x, "window", window=self.window)

@@ -30,6 +30,7 @@ from .base import (
 )
 from .binary_adding import BinaryAddingConfig
 from .csv_file import CsvConfig
+from .delayed_cue import DelayedCueConfig
 from .ps_mnist import PSMnistConfig
 from .ptb import PTBConfig
 from .s_mnist import SMnistConfig
@@ -43,6 +44,7 @@ __all__ = [
     "BinaryAddingConfig",
     "ClassificationTask",
     "CsvConfig",
+    "DelayedCueConfig",
     "Figure",
     "Meter",
     "MetricInfo",
