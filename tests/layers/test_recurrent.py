@@ -11,10 +11,19 @@ from spikeworks.core.errors import ShapeError
 from spikeworks.layers import Recurrent
 from spikeworks.neurons import LIF, NEURONS, config_for
 
+# a layer hears itself through the one input of neurons that run step by step
+NAMES = [
+    name
+    for name, neuron in ((name, NEURONS.get(name)(1)) for name in NEURONS.names())
+    if len(neuron.inputs) == 1
+    and not getattr(neuron, "whole_sequence", False)
+    and not getattr(neuron, "mixes_neurons", False)
+]
+
 
 def layer(name: str, size: int, dtype: torch.dtype = torch.float64) -> Recurrent:
     generator = torch.Generator().manual_seed(0)
-    return Recurrent(config_for(name).build(size, generator), generator=generator).to(dtype)
+    return Recurrent(config_for(name).build(size, generator), generator=generator).to(dtype).eval()
 
 
 def current(*shape: int) -> torch.Tensor:
@@ -37,7 +46,7 @@ def run(module: Recurrent, backend: str, x: torch.Tensor, cuts: list[int]):
 
 
 @pytest.mark.parametrize("steps, batch, size", [(1, 1, 1), (35, 2, 17)], ids=str)
-@pytest.mark.parametrize("name", NEURONS.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_fused_equals_loop(name, steps, batch, size):
     module, x = layer(name, size), current(steps, batch, size)
     loop, fused = run(module, "loop", x, [steps]), run(module, "c", x, [steps])
@@ -45,7 +54,7 @@ def test_fused_equals_loop(name, steps, batch, size):
     assert_close(loop[1:], fused[1:], rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", NEURONS.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_chunks_equal_the_whole_with_gradients(name):
     module, x = layer(name, 7), current(30, 3, 7)
     assert_close(run(module, "c", x, [30]), run(module, "c", x, [11, 1, 18]), rtol=1e-8, atol=1e-9)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from spikeworks.core.config import config_id, from_dict, replace_leaves, to_dict
 from spikeworks.core.errors import ConfigError, ShapeError
 from spikeworks.layers import ReadoutConfig
+from spikeworks.measure import count_operations
 from spikeworks.models import ConvConfig, EmbeddingConfig, ModelConfig, StackConfig
 from spikeworks.neurons import ALIF, NEURONS, TCLIF, Neuron, Parameter, config_for
 
@@ -168,3 +169,50 @@ def test_wrong_descriptions_and_inputs_are_named():
         network(torch.rand(4, 3, 5))
     with pytest.raises(ShapeError, match=r"mask expected shape \[4, 2\], got \[2, 4\]"):
         network(torch.rand(4, 2, 3), mask=torch.ones(2, 4, dtype=torch.bool))
+
+
+# -- neurons with several inputs ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("memory", ["full", "packed"])
+@pytest.mark.parametrize("neuron", [config_for("dh-lif", branches=3), config_for("gsn", shared=False)], ids=str)
+def test_every_input_of_a_neuron_is_wired(neuron, memory, norm):
+    network = StackConfig(hidden=(12, 9), neuron=neuron, norm=norm, memory=memory).build(6, 4, generator())
+    count = len(neuron.build(1).inputs)
+    assert [tuple(b.synapse.weight.shape) for b in network.blocks] == [(count, 12, 6), (count, 9, 12)]
+    assert (network.blocks[0].synapse.mask is not None) == (neuron.label == "dh-lif")
+    x = 3 * torch.rand(20, 5, 6, generator=generator())
+    output, state = network(x)
+    output.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    for block in network.blocks:
+        assert (block.synapse.weight.grad.flatten(1).abs().sum(1) > 0).all()
+    network.eval()
+    whole = network(x)[0]
+    _, state = network(x[:7])
+    assert whole.shape == network(x[7:], state)[0].shape == (5, 4)
+
+
+def test_meters_count_branches_once():
+    network = StackConfig(hidden=(12,), neuron=config_for("dh-lif", branches=3), norm="batch").build(6, 4, generator())
+    x = (torch.rand(20, 5, 6, generator=generator()) < 0.5).float()
+    report = count_operations(network, x)
+    found = {layer.name: layer.operations for layer in report.layers}
+    assert report.uncounted == ()
+    assert found["blocks.0.synapse"].acs == pytest.approx(x.sum().item() * 12 / 5)
+    neuron = network.blocks[0].neuron.graph().operations()
+    assert found["blocks.0.neuron"].macs == neuron.macs * 20 * 12
+
+
+def test_a_stack_draws_the_same_weights_whatever_the_neuron():
+    lif, psn = (StackConfig(hidden=(8,), neuron=config_for(n)).build(3, 2, generator()) for n in ("lif", "psn"))
+    assert torch.equal(lif.blocks[0].synapse.weight, psn.blocks[0].synapse.weight)
+
+
+def test_wiring_that_cannot_be_is_named():
+    for fields in ({"recurrent": (True,)}, {"conv": ConvConfig()}):
+        with pytest.raises(ConfigError, match="DHLIF has 4 inputs and needs dense blocks without recurrence"):
+            StackConfig(hidden=(8,), neuron=config_for("dh-lif"), **fields).build(40, 2, generator())
+    with pytest.raises(ConfigError, match="PSN reads a whole sequence at once and cannot be recurrent"):
+        StackConfig(hidden=(8,), neuron=config_for("psn"), recurrent=(True,)).build(3, 2, generator())

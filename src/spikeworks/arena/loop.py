@@ -16,6 +16,7 @@ import torch
 
 from ..core.errors import TrainingDiverged
 from ..core.files import append_line
+from ..core.progress import set_progress
 from ..core.seeds import stream
 from ..learning import Learner
 from ..tasks import Task
@@ -101,6 +102,7 @@ class Loop:
             if self._late(position):
                 break
             began = time.perf_counter()
+            set_progress(self.learner.network, min(1.0, self.learner.step / (self.budget.epochs * len(plan))))
             batch = share(data.batch(plan[index]).to(self.device))
             metrics = self.learner.update(batch, meter.update)
             position.seconds += time.perf_counter() - began

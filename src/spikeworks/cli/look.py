@@ -20,6 +20,9 @@ def show_list(args: argparse.Namespace, dotted: Values) -> int:
     wanted = args.what
     if wanted is not None and wanted not in LISTS:
         raise UnknownName("list", wanted, LISTS)
+    if wanted == "neurons":
+        _neuron_table()
+        return 0
     for number, what in enumerate([wanted] if wanted else LISTS):
         if wanted is None:
             print(("\n" if number else "") + what)
@@ -28,6 +31,30 @@ def show_list(args: argparse.Namespace, dotted: Values) -> int:
         for name, about in lines:
             print(f"{'  ' if wanted is None else ''}{name:<{width}}  {about}".rstrip())
     return 0
+
+
+def _neuron_table() -> None:
+    """Each neuron with its states, what training changes, what a step costs and where it comes from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..neurons.describe import card
+
+    table = Table(box=None, padding=(0, 1))
+    for head, justify in (
+        ("neuron", "left"), ("states", "right"), ("trained", "left"), ("MAC", "right"), ("AC", "right"),
+        ("special", "right"), ("what it is", "left"), ("source", "left"),
+    ):  # fmt: skip
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=head in ("neuron", "MAC", "AC"))  # type: ignore[arg-type]
+    from ..neurons import NEURONS
+
+    for name in NEURONS:
+        one = card(name)
+        table.add_row(name, one.states, one.trained, *one.costs, one.about, one.source)
+    Console(width=None if Console().is_terminal else 160).print(table)
+    print(
+        "MAC: multiply-adds, AC: additions and comparisons, special: divisions, roots, exponentials; a neuron and step."
+    )
 
 
 def _lines(what: str) -> Lines:

@@ -1,5 +1,9 @@
 """Layers around the neurons: synapses, recurrence, normalisation, dropout, embedding, readout."""
 
+from .branches import BranchedDense, EachInput
+from .conv2d import Conv2d
+from .delay import BufferBytes, DelayConfig, DelayLinear
+from .delay_kernel import delay_kernel
 from .dropout import TimeTiedDropout
 from .embedding import Embedding
 from .norm import BatchNorm, LayerNorm
@@ -9,8 +13,14 @@ from .synapse import Conv1d, Dense
 
 __all__ = [
     "BatchNorm",
+    "BranchedDense",
+    "BufferBytes",
     "Conv1d",
+    "Conv2d",
+    "DelayConfig",
+    "DelayLinear",
     "Dense",
+    "EachInput",
     "Embedding",
     "LayerNorm",
     "Readout",
@@ -19,4 +29,5 @@ __all__ = [
     "Recurrent",
     "RecurrentState",
     "TimeTiedDropout",
+    "delay_kernel",
 ]

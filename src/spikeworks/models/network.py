@@ -23,11 +23,19 @@ class NetworkState(NamedTuple):
     readout: State
 
 
+class BlockState(NamedTuple):
+    """State of a synapse that has one (delays) and of the neurons behind it."""
+
+    synapse: State
+    neuron: State
+
+
 class Block(nn.Module):
     """Dropout, synapse, normalisation, neurons: the unit by which a network is cut.
 
     ``x [T, B, ...]`` and a state in, spikes ``[T, B, N]`` (or ``[T, B, C, L]`` after a
-    convolution) and the next state out.
+    convolution) and the next state out. For neurons with several inputs the synapse gives, and
+    the normalisation takes and gives, a tuple of currents.
 
     Attributes:
         memory: ``full`` keeps for backward what autograd wants; ``packed`` keeps the input
@@ -56,10 +64,13 @@ class Block(nn.Module):
 
     def run(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """The computation, by plain autograd."""
-        current = self.synapse(self.dropout(x))
-        if self.norm is not None:
-            current = self.norm(current, mask)
-        return self.neuron(current, state)
+        if not getattr(self.synapse, "carries_state", False):
+            current = self.synapse(self.dropout(x))
+            return self.neuron(current if self.norm is None else self.norm(current, mask), state)
+        before, inner = (None, None) if state is None else state
+        current, before = self.synapse(self.dropout(x), before)
+        y, inner = self.neuron(current if self.norm is None else self.norm(current, mask), inner)
+        return y, BlockState(before, inner)
 
 
 class Network(nn.Module):
@@ -127,16 +138,19 @@ class Network(nn.Module):
         """Groups for an optimiser: ``params``, ``weight_decay`` and ``lr_scale``, the factor on the learning rate.
 
         Weight decay acts on matrices alone; decays, thresholds, biases and gains have ranges
-        and meanings of their own and are left out.
+        and meanings of their own and are left out, as are parameters that a module lists in
+        ``parameter_rates`` with a learning rate of their own (delays).
         """
         rates = {
             id(getattr(neuron, p.key)): p.rate
             for _, neuron in self.neurons()
             for p in neuron.parameters_declared.values()
         }
+        for module in self.modules():
+            for name, rate in getattr(module, "parameter_rates", {}).items():
+                rates[id(getattr(module, name))] = rate
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in self.parameters():
-            in_neuron = id(parameter) in rates
-            decay = weight_decay if parameter.dim() > 1 and not in_neuron else 0.0
+            decay = weight_decay if parameter.dim() > 1 and id(parameter) not in rates else 0.0
             groups.setdefault((decay, rates.get(id(parameter), 1.0)), []).append(parameter)
         return [{"params": p, "weight_decay": d, "lr_scale": s} for (d, s), p in groups.items()]

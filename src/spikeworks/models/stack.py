@@ -10,7 +10,19 @@ from torch import nn
 
 from ..core.config import config_kind
 from ..core.errors import ConfigError
-from ..layers import BatchNorm, Conv1d, Dense, Embedding, LayerNorm, Readout, ReadoutConfig, Recurrent, TimeTiedDropout
+from ..layers import (
+    BatchNorm,
+    BranchedDense,
+    Conv1d,
+    Dense,
+    EachInput,
+    Embedding,
+    LayerNorm,
+    Readout,
+    ReadoutConfig,
+    Recurrent,
+    TimeTiedDropout,
+)
 from ..neurons import LIF, Neuron, NeuronConfig
 from .network import Block, Memory, Network
 
@@ -60,6 +72,9 @@ class ConvConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StackConfig(ModelConfig):
     """A feed-forward or recurrent stack.
+
+    Neurons with several inputs get one dense map for each, over disjoint parts of the block
+    before where the neuron says so (the branches of DH-LIF).
 
     Args:
         hidden: neurons (or channels, with ``conv``) of each block.
@@ -122,14 +137,16 @@ class StackConfig(ModelConfig):
         width = embedding.weight.shape[1] if embedding is not None else inputs
         last = width
         blocks = []
+        like = self.neuron.build(1, torch.Generator())  # drawn apart: only its wiring is read
+        self._check_wiring(like)
         for i, size in enumerate(self.hidden):
-            synapse, last = self._synapse(i, last, size, generator)
-            norm = {"none": None, "batch": BatchNorm, "layer": LayerNorm}[self.norm]
+            synapse, last = self._synapse(i, last, size, like, generator)
             neuron: Any = self.neuron.build(size, generator)
             if self.recurrent and self.recurrent[i]:
                 neuron = Recurrent(neuron, generator=generator)
             rate = self.dropout if i else self.input_dropout
-            block = Block(TimeTiedDropout(rate), synapse, norm(size) if norm else None, neuron, memory=self.memory)
+            norm = self._norm(size, len(like.inputs))
+            block = Block(TimeTiedDropout(rate), synapse, norm, neuron, memory=self.memory)
             blocks.append(block)
         tied = embedding.weight if embedding is not None and self.embedding and self.embedding.tied else None
         readout = Readout(last, outputs, self.readout, tied=tied, generator=generator)
@@ -141,10 +158,32 @@ class StackConfig(ModelConfig):
         config = self.embedding or EmbeddingConfig()
         return Embedding(vocabulary, config.size, dropout=config.dropout, generator=generator)
 
-    def _synapse(self, index: int, last: int, size: int, generator: torch.Generator) -> tuple[nn.Module, int]:
+    def _check_wiring(self, neuron: Neuron) -> None:
+        """Raise ConfigError where the neurons cannot be wired as this description asks."""
+        who = type(neuron).__name__
+        if len(neuron.inputs) > 1 and (self.conv is not None or any(self.recurrent)):
+            raise ConfigError(
+                f"{who} has {len(neuron.inputs)} inputs and needs dense blocks without recurrence.",
+                "leave out conv and recurrent",
+            )
+        if getattr(neuron, "whole_sequence", False) and any(self.recurrent):
+            raise ConfigError(f"{who} reads a whole sequence at once and cannot be recurrent; leave out recurrent.")
+
+    def _synapse(
+        self, index: int, last: int, size: int, like: Neuron, generator: torch.Generator
+    ) -> tuple[nn.Module, int]:
         """The synapse into block ``index`` and the number of values that the block puts out a step."""
-        if self.conv is None:
-            return Dense(last, size, generator=generator), size
-        channels = 1 if index == 0 else self.hidden[index - 1]
-        conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=self.conv.stride, generator=generator)
-        return conv, size * conv.length(last // channels)
+        if self.conv is not None:
+            channels = 1 if index == 0 else self.hidden[index - 1]
+            conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=self.conv.stride, generator=generator)
+            return conv, size * conv.length(last // channels)
+        inputs, disjoint = len(like.inputs), getattr(like, "disjoint_inputs", False)
+        if inputs > 1:
+            return BranchedDense(last, size, inputs, disjoint=disjoint, generator=generator), size
+        return Dense(last, size, generator=generator), size
+
+    def _norm(self, size: int, inputs: int) -> nn.Module | None:
+        kind = {"none": None, "batch": BatchNorm, "layer": LayerNorm}[self.norm]
+        if kind is None:
+            return None
+        return kind(size) if inputs == 1 else EachInput(kind(size) for _ in range(inputs))
