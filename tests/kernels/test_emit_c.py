@@ -99,3 +99,29 @@ def test_gradient_takes_the_branch_that_forward_took_on_the_edge(kind):
     assert 0.05 < spikes[1].mean() < 0.95
     assert torch.equal(spikes, expected)
     assert_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [lambda y: y.mean(0), lambda y: y.sum((0, 2)), lambda y: y.sum()], ids=range(3))
+def test_a_gradient_that_is_the_same_at_every_step_is_not_written_out(mean, monkeypatch):
+    neuron, x = LIF(16, trainable=("decay",)).double(), torch.rand(70, 3, 16, dtype=torch.float64)
+
+    def gradients(backend):
+        leaf = x.clone().requires_grad_()
+        neuron.zero_grad()
+        with kernels.use(backend):
+            out = mean(neuron(leaf)[0])
+        (out * torch.arange(1.0, out.numel() + 1, dtype=out.dtype).reshape(out.shape)).sum().backward()
+        return leaf.grad, neuron.stored_decay.grad
+
+    expected = gradients("loop")
+    copied, original = [], torch.Tensor.contiguous
+
+    def contiguous(t: torch.Tensor) -> torch.Tensor:
+        if not t.is_contiguous():
+            copied.append(tuple(t.shape))
+        return original(t)
+
+    monkeypatch.setattr(torch.Tensor, "contiguous", contiguous)
+    found = gradients("c")
+    assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert (70, 48) not in copied

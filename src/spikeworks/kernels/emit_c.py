@@ -209,11 +209,12 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         copy_in = " ".join(f"memcpy(total[{k}], gp[{k}] + j, n * sizeof(real));" for k in slots_wanted)
         copy_out = " ".join(f"memcpy(gp[{k}] + j, total[{k}], n * sizeof(real));" for k in slots_wanted)
         return f"""
-/* gy: [T, M]. gend[k]: [M] or NULL for zero. Writes gx[k]: [T, M],
+/* gy: [T, M], its rows G apart: 0 where all steps have the same gradient. gend[k]: [M] or NULL for zero. Writes gx[k]: [T, M],
    grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which it adds where
    accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is short. */
 int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, const int32_t *vector,
-             const real *borders, const real *gy, const real *const *gend, real *const *gx, real *const *grest,
+             const real *borders, const real *gy, int64_t G, const real *const *gend, real *const *gx,
+             real *const *grest,
              real *const *gp, int32_t accumulate, int64_t first, int64_t last) {{
     real *scratch = malloc((size_t)(CHUNK + 1) * (STATES + 1) * ROW * sizeof(real));
     real adjoint[STATES + 1][ROW];
@@ -249,10 +250,10 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
             }}
             for (int64_t t = stop - 1; t >= start; --t) {{
                 {self.input_rows()}
-                const real *restrict gyt = gy + t * M + j;
+                const real *restrict gyt = gy + t * G + j;
                 const real *restrict now = {slots};
                 {gradient_rows}
-                if (t >= AHEAD) fetch_row(gyt - AHEAD * M, n);
+                if (t >= AHEAD) fetch_row(gyt - AHEAD * G, n);
                 if (t >= CHUNK) {{ {self.fetch_rows("-(int64_t)CHUNK * M")} }}
                 (void)now;
                 #pragma GCC ivdep

@@ -193,7 +193,7 @@ def _backward(
             gradient[t].addmm_(gx[0][t + 1], weight)
         failed = library.backward(
             neurons, 1, rows([current, *others], offset), *fixed, borders.data_ptr() + offset * len(adjoint),
-            gradient.data_ptr() + offset, states, rows(gx, offset), states, sums, 1, 0, neurons,
+            gradient.data_ptr() + offset, neurons, states, rows(gx, offset), states, sums, 1, 0, neurons,
         )  # fmt: skip
         if failed:
             raise MemoryError("the backward kernel could not allocate its scratch space")

@@ -239,15 +239,18 @@ def _backward(
     gx, grest, totals = _backward_results(inputs, parameters, borders, gy, gend, key, wanted)
     steps, neurons = gy.shape
     library = library_of(step_of(key), tuple(wanted))
-    given = gy.contiguous()
+    # a mean or sum over time has one gradient for all steps: it is read, not written out T times
+    same = gy.stride(0) == 0 and gy[0].is_contiguous()
+    given, apart = (gy, 0) if same else (gy.contiguous(), neurons)
     held = [contiguous(inputs), contiguous(parameters), contiguous(gend), gx, grest, totals]
     x, p, last, into, rest, sums = map(pointers, held)
     vector = flags(parameters)
 
     def part(low: int, high: int) -> None:
         failed = library.backward(
-            neurons, steps, x, p, vector, borders.data_ptr(), given.data_ptr(), last, into, rest, sums, 0, low, high
-        )
+            neurons, steps, x, p, vector, borders.data_ptr(),
+            given.data_ptr(), apart, last, into, rest, sums, 0, low, high,
+        )  # fmt: skip
         if failed:
             raise MemoryError("the backward kernel could not allocate its scratch space")
 
@@ -263,7 +266,7 @@ def library_of(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
     size, address = ctypes.c_int64, ctypes.c_void_p
     library.forward.argtypes = [size, size, *[address] * 8, size, size]
     library.forward.restype = None
-    library.backward.argtypes = [size, size, *[address] * 9, ctypes.c_int32, size, size]
+    library.backward.argtypes = [size, size, *[address] * 5, size, *[address] * 4, ctypes.c_int32, size, size]
     library.backward.restype = ctypes.c_int
     return library
 
