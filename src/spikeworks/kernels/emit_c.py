@@ -209,9 +209,10 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         copy_in = " ".join(f"memcpy(total[{k}], gp[{k}] + j, n * sizeof(real));" for k in slots_wanted)
         copy_out = " ".join(f"memcpy(gp[{k}] + j, total[{k}], n * sizeof(real));" for k in slots_wanted)
         return f"""
-/* gy: [T, M], its rows G apart: 0 where all steps have the same gradient. gend[k]: [M] or NULL for zero. Writes gx[k]: [T, M],
-   grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which it adds where
-   accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is short. */
+/* gy: [T, M], its rows G apart: 0 where all steps have the same gradient. gend[k]: [M] or NULL for
+   zero. Writes gx[k]: [T, M], grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which
+   it adds where accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is
+   short. */
 int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, const int32_t *vector,
              const real *borders, const real *gy, int64_t G, const real *const *gend, real *const *gx,
              real *const *grest,

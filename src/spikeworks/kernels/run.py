@@ -240,8 +240,7 @@ def _backward(
     steps, neurons = gy.shape
     library = library_of(step_of(key), tuple(wanted))
     # a mean or sum over time has one gradient for all steps: it is read, not written out T times
-    same = gy.stride(0) == 0 and gy[0].is_contiguous()
-    given, apart = (gy, 0) if same else (gy.contiguous(), neurons)
+    given, apart = (gy[0].contiguous(), 0) if gy.stride(0) == 0 else (gy.contiguous(), neurons)
     held = [contiguous(inputs), contiguous(parameters), contiguous(gend), gx, grest, totals]
     x, p, last, into, rest, sums = map(pointers, held)
     vector = flags(parameters)
