@@ -14,6 +14,8 @@ from ..layers import (
     BatchNorm,
     BranchedDense,
     Conv1d,
+    DelayConfig,
+    DelayLinear,
     Dense,
     EachInput,
     Embedding,
@@ -81,6 +83,7 @@ class StackConfig(ModelConfig):
         neuron: description of the neurons, the same in all blocks; a class or an instance of
             a neuron's ``Config``.
         conv: a convolution instead of a dense synapse.
+        delay: a dense synapse with (learnable) delays instead of one without.
         recurrent: one flag a block, or empty for none.
         norm: normalisation of the currents: none, batch or layer.
         dropout: tied over time, before each block but the first.
@@ -101,6 +104,7 @@ class StackConfig(ModelConfig):
     hidden: tuple[int, ...] = (64, 64)
     neuron: NeuronConfig = dataclasses.field(default_factory=LIF.Config)
     conv: ConvConfig | None = None
+    delay: DelayConfig | None = None
     recurrent: tuple[bool, ...] = ()
     norm: Literal["none", "batch", "layer"] = "none"
     dropout: float = 0.0
@@ -122,6 +126,8 @@ class StackConfig(ModelConfig):
             )
         if self.conv is not None and any(self.recurrent):
             raise ConfigError("A recurrent block needs a dense synapse; leave out conv or recurrent.")
+        if self.conv is not None and self.delay is not None:
+            raise ConfigError("A block has one synapse; leave out conv or delay.")
         if self.norm not in ("none", "batch", "layer"):
             raise ConfigError(f"norm is none, batch or layer; got {self.norm!r}.")
         if self.memory not in ("full", "packed"):
@@ -129,8 +135,8 @@ class StackConfig(ModelConfig):
 
     @property
     def label(self) -> str:
-        """The neuron's name, with ``-rec`` where a block is recurrent."""
-        return self.neuron.label + ("-rec" if any(self.recurrent) else "")
+        """The neuron's name, with ``-rec`` where a block is recurrent and ``-delay`` where synapses have delays."""
+        return self.neuron.label + ("-rec" if any(self.recurrent) else "") + ("-delay" if self.delay else "")
 
     def build(self, inputs: int, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
         embedding = self._embedding(inputs, generator) if tokens else None
@@ -161,10 +167,10 @@ class StackConfig(ModelConfig):
     def _check_wiring(self, neuron: Neuron) -> None:
         """Raise ConfigError where the neurons cannot be wired as this description asks."""
         who = type(neuron).__name__
-        if len(neuron.inputs) > 1 and (self.conv is not None or any(self.recurrent)):
+        if len(neuron.inputs) > 1 and (self.conv is not None or self.delay is not None or any(self.recurrent)):
             raise ConfigError(
-                f"{who} has {len(neuron.inputs)} inputs and needs dense blocks without recurrence.",
-                "leave out conv and recurrent",
+                f"{who} has {len(neuron.inputs)} inputs and needs dense blocks without recurrence and delays.",
+                "leave out conv, delay and recurrent",
             )
         if getattr(neuron, "whole_sequence", False) and any(self.recurrent):
             raise ConfigError(f"{who} reads a whole sequence at once and cannot be recurrent; leave out recurrent.")
@@ -177,6 +183,8 @@ class StackConfig(ModelConfig):
             channels = 1 if index == 0 else self.hidden[index - 1]
             conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=self.conv.stride, generator=generator)
             return conv, size * conv.length(last // channels)
+        if self.delay is not None:
+            return DelayLinear(last, size, self.delay, generator=generator), size
         inputs, disjoint = len(like.inputs), getattr(like, "disjoint_inputs", False)
         if inputs > 1:
             return BranchedDense(last, size, inputs, disjoint=disjoint, generator=generator), size
