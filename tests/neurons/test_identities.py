@@ -9,7 +9,8 @@ import torch
 from torch.testing import assert_close
 
 from spikeworks import kernels
-from spikeworks.kernels.scan import complex_powers, modulo_scan
+from spikeworks.kernels.scan import modulo_scan
+from spikeworks.kernels.scan import powers as powers_of
 from spikeworks.neurons import ALIF, LIF, PLIF, PMSN, TCLIF, CubaLIF, Reset, SlidingPSN, Surrogate, config_for
 from spikeworks.neurons.pmsn import coupling_matrix, eigenbasis
 
@@ -164,7 +165,7 @@ def test_pmsn_impulse_response_is_the_kernel_of_the_zero_order_hold():
     step = neuron.step_size.unsqueeze(-1)
     inputs = torch.complex(neuron.input_real, neuron.input_imag) * (torch.exp(rate * step) - 1) / rate
     outputs = torch.complex(neuron.output_real, neuron.output_imag)
-    powers = complex_powers(torch.exp(rate * step), 50)
+    powers = powers_of(torch.exp(rate * step), 50)
     kernel = (outputs * powers * inputs).real.sum(-1)
     kernel[0] += neuron.feedthrough
     assert_close(response(neuron, impulse)[:, 0], kernel, rtol=0, atol=1e-12)

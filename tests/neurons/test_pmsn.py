@@ -63,7 +63,7 @@ def run(neuron, backend, x, state=None):
     neuron.zero_grad()
     with kernels.use(backend):
         y, after = neuron(x, state)
-    loss = (y * current(*y.shape, seed=5)).sum() + sum((0.3 * s).sum() for s in after if s.requires_grad)
+    loss = (y * current(*y.shape, seed=5).to(y.device)).sum() + sum((0.3 * s).sum() for s in after if s.requires_grad)
     loss.backward()
     return y.detach(), [s.detach() for s in after], [x.grad, *(p.grad for p in neuron.parameters())]
 
@@ -121,6 +121,18 @@ def test_forms_in_single_precision_differ_at_the_threshold_alone(diagonal, modul
     margin = torch.minimum(*((t - t.round()).abs() for t in (total, total.roll(1, 0))))
     wrong = found != expected
     assert wrong.double().mean() < 1e-3 and (margin[wrong] < 1e-4).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("diagonal, modulo", FORMS)
+def test_every_form_on_a_gpu(diagonal, modulo):
+    neuron, x = build(), current(137, 3, 5)
+    loop = run(neuron, "loop", x)
+    with use_forms(diagonal=diagonal, modulo=modulo):
+        y, state, gradients = run(copy.deepcopy(neuron).cuda(), "parallel", x.cuda())
+    assert torch.equal(loop[0], y.cpu())
+    assert_close(loop[1], [s.cpu() for s in state], rtol=0, atol=1e-10)
+    assert_close(loop[2], [g.cpu() for g in gradients], rtol=1e-8, atol=1e-8)
 
 
 def test_parallel_forms_say_why():

@@ -17,6 +17,7 @@ SMALL = {
     "autonomous-localization": {"steps": 30, "capacity": 3.0, "train_size": 40, "validation_size": 9, "test_size": 8},
     "binary-adding": {"steps": 20, "train_size": 40, "validation_size": 10, "test_size": 20},
     "csv": {"path": "signals.csv"},
+    "delayed-cue": {"lag": 30, "train_size": 40, "validation_size": 10, "test_size": 10},
     "ps-mnist": {"pool": 4, "train_size": 40, "validation_size": 12},
     "ptb": {"steps": 10, "train_tokens": 1000},
     "s-mnist": {"pool": 2, "train_size": 40, "validation_size": 12},

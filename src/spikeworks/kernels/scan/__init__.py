@@ -7,13 +7,10 @@ from .linear import linear_scan
 from .modulo import modulo_scan, whole_thresholds
 from .window import causal_filter
 
-complex_powers = powers
-
 __all__ = [
     "FAMILIES",
     "causal_filter",
     "choose_form",
-    "complex_powers",
     "diagonal_scan",
     "linear_scan",
     "modulo_scan",

@@ -12,7 +12,7 @@ none with float64. Costs of one site for T steps:
 form         operations  passes after each other  memory above the result
 ===========  ==========  =======================  =======================
 loop         T           T                        none
-float64      T           1 sum, 6 elementwise     3 arrays of doubles
+float64      T           1 sum, 5 elementwise     2 arrays of doubles
 associative  T log2 T    log2 T                   3 arrays
 chunked      2 T         2 sqrt T                 3 arrays
 ===========  ==========  =======================  =======================
@@ -98,11 +98,11 @@ def _loop(increment: Tensor, start: Tensor, threshold: Tensor) -> tuple[Tensor, 
 def _float64(increment: Tensor, start: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
     level = threshold.double()
     total = torch.cumsum(increment.double(), 0).add_(start)
-    whole, _ = whole_thresholds(total, level)
-    _, rest = whole_thresholds(total[-1], level)
-    total[1:] -= whole[:-1] * level
+    rest = whole_thresholds(total[-1], level)[1].to(increment.dtype)
+    whole = torch.div(total, level).floor_()
+    total[1:].addcmul_(whole[:-1], level, value=-1)
     below = torch.nextafter(threshold, torch.zeros_like(threshold))  # rounding must not reach the threshold
-    return total.clamp_(min=0).to(increment.dtype), torch.minimum(rest.to(increment.dtype), below)
+    return total.clamp_(min=0).to(increment.dtype), torch.minimum(rest, below)
 
 
 def _associative(increment: Tensor, start: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
