@@ -388,7 +388,7 @@ def test_stochastic_psn_fires_with_its_probability_and_its_gradient():
 
 def test_stochastic_psn_sends_the_mean_of_its_probability_without_drawing():
     neuron = drawing().eval()
-    levels = torch.linspace(-1.0, 2.0, 6).expand(1000, 2, 6)
+    levels = torch.linspace(0.2, 1.0, 6).expand(1000, 2, 6)
     with torch.no_grad():
         y, state = neuron(levels)
         probability = torch.sigmoid(levels[0] * neuron.taps.sum() - neuron.threshold)

@@ -10,7 +10,9 @@ from torch import Tensor
 from ..core.state import State
 from ..kernels import Decision, TracedStep
 from ..kernels.policy import requested
+from .base import Neuron
 from .description import Option, register_neuron
+from .parameters import Parameter, positive, real
 from .sliding import SlidingPSN
 from .surrogate import Surrogate
 
@@ -20,12 +22,20 @@ _STRIDE = 10125  # grains a step, the golden ratio's fraction: successive phases
 _OFFSET = 6787  # grains from neuron to neuron, that of the square root of 2
 
 
+_STEEPNESS = 5.0
+"""Of the sigmoid at the start: a flat one passes the mean of its input and little of its course."""
+
+
+def _steep(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return (_STEEPNESS * 0.5 ** torch.arange(shape[-1], dtype=torch.float64)).expand(shape).clone()
+
+
 @register_neuron("stochastic-psn")
 class StochasticPSN(SlidingPSN):
     """Stochastic parallelisable neuron: ``p = sigmoid(h - threshold)``, a spike with probability p.
 
-    ``h`` is the filter of :class:`SlidingPSN`, learnt, with the last inputs as states. The
-    gradient is that of p, whatever is sent (straight-through).
+    ``h`` is the filter of :class:`SlidingPSN`, learnt, with the last inputs as states; taps start
+    at 5, 5/2, 5/4, ... The gradient is that of p, whatever is sent (straight-through).
 
     In training every spike is drawn, ``s = [p >= u]`` with u uniform. In evaluation nothing is
     drawn: u runs evenly through [0, 1), from a start of each neuron's own, by the state
@@ -41,6 +51,8 @@ class StochasticPSN(SlidingPSN):
     are ours. Not the sliding PSN, for which the same abbreviation is in use.
     """
 
+    taps = Parameter(None, real, inner="window", initial=_steep, doc="weight of the input i steps ago")
+    threshold = Parameter(_STEEPNESS, positive, doc="the filtered input at which p is 1/2")
     surrogate = Option(Surrogate(kind="straight-through"), "derivative of the spike with respect to p")
 
     def prepare(self) -> None:
