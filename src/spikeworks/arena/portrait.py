@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from spikeworks.neurons import Neuron
 
 _HEIGHT = 3.1
+_LONGEST = 400
+"""Steps of the longest run that is looked at."""
 _NEURONS = 32
 """Neurons of the layer that is looked at, for those whose parameters start at random."""
 
@@ -43,6 +46,8 @@ def render(config: Any, command: str | None = None) -> str:
 
     from spikeworks.neurons.describe import conventions
 
+    if hasattr(config, "steps"):  # neurons built for a longest sequence
+        config = dataclasses.replace(config, steps=max(config.steps, _LONGEST))
     neuron = config.build(_NEURONS, torch.Generator().manual_seed(0))
     text = inspect.getdoc(type(neuron)) or ""
     summary, *rest = [part.replace("``", "") for part in text.split("\n\n")]
@@ -54,13 +59,18 @@ def render(config: Any, command: str | None = None) -> str:
         conventions=conventions(neuron),
         cost=_cost(neuron),
         panels=_panels(neuron),
-        step=inspect.getsource(type(neuron).step),
+        step=inspect.getsource(getattr(type(neuron), "parallel" if _whole(neuron) else "step")),
         command=command,
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         light=light,
         dark=dark,
     )
+
+
+def _whole(neuron: Neuron) -> bool:
+    """Whether the neuron reads a sequence at once: without a step and without states to look at."""
+    return getattr(neuron, "whole_sequence", False)
 
 
 def _cost(neuron: Neuron) -> dict[str, str]:
@@ -86,6 +96,8 @@ def _panels(neuron: Neuron) -> list[dict[str, str]]:
     panels = []
     if current is not None:
         panels.append(_rate(neuron, current))
+    if _whole(neuron):
+        return panels
     panels.append(_impulse(neuron, 0.1 * current if current is not None else 0.1))
     panels.append(_memory(neuron, current or 1.0))
     if len(neuron.states) >= 2:

@@ -8,6 +8,7 @@ Legend of shapes: T time, B batch, N neurons or channels, K inner axis (compartm
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,11 @@ from .surrogate import Surrogate, spike
 Coefficient = Tensor | tuple[Tensor, ...]
 Signal = Tensor | tuple[Tensor, ...]
 """What drives a neuron: one tensor, or one for each of its named inputs."""
+
+
+SHARPNESS = "surrogate_sharpness"
+"""Name of the coefficient that carries a scheduled width past ``step`` to ``fire``."""
+_sharpness: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("spikeworks_sharpness", default=None)
 
 
 class Neuron(nn.Module):
@@ -87,6 +93,8 @@ class Neuron(nn.Module):
         self._state_class = self._make_state_class()
         for parameter in self.parameters_declared.values():
             parameter.create(self, generator)
+        if self.surrogate.schedule is not None:  # a coefficient, because constants are part of the kernel
+            self.register_buffer(SHARPNESS, torch.tensor(1.0 / self.surrogate.width))
         self._traced: dict[torch.dtype, TracedStep | str] = {}
         self._forms: dict[tuple[str, torch.dtype], Any] = {}
 
@@ -120,8 +128,17 @@ class Neuron(nn.Module):
     """Optional: name of the way in which ``parallel`` takes an input, and why."""
 
     def fire(self, distance: Tensor) -> Tensor:
-        """A spike where ``distance >= 0``, with the surrogate's derivative."""
-        return spike(distance, self.surrogate)
+        """A spike where ``distance >= 0``, with the surrogate's derivative at its present width."""
+        return spike(distance, self.surrogate, _sharpness.get())
+
+    def set_progress(self, progress: float) -> None:
+        """Take the values for the share ``progress`` of training, in [0, 1], that is done.
+
+        The training loop calls it before every update. Override it for schedules of your own.
+        """
+        schedule = self.surrogate.schedule
+        if schedule is not None:
+            getattr(self, SHARPNESS).fill_(1.0 / schedule.width(self.surrogate.width, progress))
 
     # -- running ---------------------------------------------------------------------------
 
@@ -191,7 +208,7 @@ class Neuron(nn.Module):
             now, outputs = self._started(states, compute), []
             for x_t, *own_t in zip(compute.unbind(0), *(one.unbind(0) for one in own), strict=True):
                 current = x_t + torch.nn.functional.linear(last, weight, bias)
-                last, *now = self.step(current, *own_t, *now, **coefficients)
+                last, *now = _call(self.step, (current, *own_t, *now), coefficients)
                 outputs.append(last)
             return torch.stack(outputs).to(x.dtype), self.state_class(*now)
 
@@ -246,7 +263,7 @@ class Neuron(nn.Module):
     def source(self, dtype: torch.dtype = torch.float32) -> str:
         """The C text of the kernels, with gradients for all trainable parameters."""
         self.graph(dtype)
-        count = len(list(_flatten(self.coefficients(**self.values()))))
+        count = len(list(_flatten(self._coefficients())))
         return self._compiled("c", dtype).source(tuple(range(count)))
 
     def operations(self, x: Signal, y: Tensor) -> Operations:
@@ -268,6 +285,11 @@ class Neuron(nn.Module):
             value = parameter.value(self)
             found[name] = value.unbind(-1) if parameter.inner is not None else value
         return found
+
+    def _coefficients(self) -> dict[str, Coefficient]:
+        """What :meth:`coefficients` makes of the parameters, and the width where it is scheduled."""
+        found = self.coefficients(**self.values())
+        return found if self.surrogate.schedule is None else {**found, SHARPNESS: getattr(self, SHARPNESS)}
 
     def _signals(self, x: Signal) -> list[Tensor]:
         signals = [x] if isinstance(x, Tensor) else list(x)
@@ -303,20 +325,20 @@ class Neuron(nn.Module):
             c = c.to(x.dtype)
             return c.reshape(*c.shape, *tail) if c.dim() == 1 else c
 
-        named = self.coefficients(**self.values())
+        named = self._coefficients()
         return {k: tuple(map(fit, c)) if isinstance(c, tuple) else fit(c) for k, c in named.items()}
 
     def _loop(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         """The reference: the step in a Python loop."""
         now, outputs = self._started(states, x[0]), []
         for x_t in zip(*(one.unbind(0) for one in x), strict=True):
-            y, *now = self.step(*x_t, *now, **coefficients)
+            y, *now = _call(self.step, (*x_t, *now), coefficients)
             outputs.append(y)
         return torch.stack(outputs), now
 
     def _parallel_run(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         assert self.parallel is not None  # the decision was made on it
-        return self.parallel(*x, *self._started(states, x[0]), **coefficients)
+        return _call(self.parallel, (*x, *self._started(states, x[0])), coefficients)
 
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
@@ -373,14 +395,14 @@ class Neuron(nn.Module):
         """The traced step, or why there is none; kept for the life of the module."""
         if dtype not in self._traced:
             with torch.no_grad():
-                shape = self.coefficients(**self.values())
+                shape = self._coefficients()
             flat = list(_flatten(shape))
 
             inputs = len(self.inputs) + len(self.own_inputs)
             first = inputs + len(self.states)
 
             def step(*tensors: Tensor) -> Sequence[Tensor]:
-                return self.step(*tensors[:first], **_unflatten(shape, iter(tensors[first:])))
+                return _call(self.step, tensors[:first], _unflatten(shape, iter(tensors[first:])))
 
             try:
                 self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=inputs)
@@ -416,6 +438,19 @@ def _autocast_off(kind: str) -> contextlib.AbstractContextManager[Any]:
     if torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return contextlib.nullcontext()
+
+
+def _call(form: Callable[..., Any], tensors: Sequence[Tensor], coefficients: dict[str, Coefficient]) -> Any:
+    """Call ``step`` or ``parallel``; a scheduled width goes past it to ``fire``."""
+    if SHARPNESS not in coefficients:
+        return form(*tensors, **coefficients)
+    named = dict(coefficients)
+    width: Any = named.pop(SHARPNESS)
+    token = _sharpness.set(width)
+    try:
+        return form(*tensors, **named)
+    finally:
+        _sharpness.reset(token)
 
 
 def _ordered(x: Tensor, order: tuple[int, ...]) -> Tensor:

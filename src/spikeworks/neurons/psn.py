@@ -124,17 +124,22 @@ class MaskedPSN(PSN):
 
     Args (as configuration):
         steps: T, the longest sequence; window: k, 1 or more.
+        blend_over: the part of training, in (0, 1], over which ``blend`` goes to 1 from where it
+            starts; 0 leaves it where it is.
 
     Source: arXiv 2304.12760.
     """
 
     blend = Parameter(1.0, clamped(0.0, 1.0), trainable=False, doc="how far the mask is blended in, lambda")
     window = Option(16, "number of inputs that a step sees")
+    blend_over = Option(0.0, "part of training over which the mask is blended in; 0 for no schedule")
 
     def prepare(self) -> None:
         super().prepare()
         if self.window < 1:
             raise ConfigError(f"The masked PSN needs a window of at least one step, got window={self.window}.")
+        if not 0 <= self.blend_over <= 1:
+            raise ConfigError(f"blend_over is a part of training, from 0 to 1; got {self.blend_over}.")
         if "blend" in self.config.trainable:
             raise ConfigError("The blend of a masked PSN follows a schedule and is not trained; call set_blend.")
         self.register_buffer("mask", torch.ones(self.steps, self.steps).tril().triu(1 - self.window), persistent=False)
@@ -145,6 +150,13 @@ class MaskedPSN(PSN):
         """Set how far the mask is blended in, from 0 to 1; for a schedule over training."""
         clamped(0.0, 1.0).check(torch.tensor(float(value)), "MaskedPSN.blend", trainable=False)
         getattr(self, type(self).blend.key).fill_(value)
+
+    def set_progress(self, progress: float) -> None:
+        """Blend the mask in as ``blend_over`` says."""
+        super().set_progress(progress)
+        if self.blend_over:
+            start = self.config.blend
+            self.set_blend(start + (1.0 - start) * min(progress / self.blend_over, 1.0))
 
     def mixing(self, values: dict[str, Tensor]) -> Tensor:
         blend = values["blend"]

@@ -66,6 +66,8 @@ class Surrogate:
         width: its width in units of the membrane potential, above 0.
         shape: the second number of the forms that have one, such as the leak of ``leaky``;
             ``None`` is the form's default.
+        schedule: how the width changes in training; ``None`` keeps it. The width is then a
+            coefficient of the kernels, which are built once.
 
     Example:
         >>> Surrogate(kind="triangle", width=2.0).derivative(torch.tensor([0.0, 1.0, 3.0]))
@@ -79,6 +81,7 @@ class Surrogate:
     kind: str = "triangle"
     width: float = 1.0
     shape: float | None = None
+    schedule: WidthSchedule | None = None
 
     def __post_init__(self) -> None:
         form = SURROGATES.get(self.kind)
