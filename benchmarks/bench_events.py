@@ -1,6 +1,6 @@
 """Event-driven products against torch's dense products of the same spikes.
 
-    python benchmarks/bench_events.py [--rows 50176 --shapes 256x256 --rates 0.02 0.05 --rounds 9]
+    python benchmarks/bench_events.py [--rows 50176 --shapes 256x256 --rates 0.02 0.05 --rounds 7]
 
 For each shape of the weights and each rate: the product alone, the gradient of the weights with
 that of the bias alone, and forward + backward as autograd runs it, without and with the dense
@@ -114,10 +114,10 @@ def shape_of(text: str) -> tuple[int, int]:
 
 def main() -> None:
     """Measure, print the tables, write ``events.json``."""
-    options = parser(__doc__, rounds=9)
+    options = parser(__doc__, rounds=7)
     options.add_argument("--rows", type=int, default=784 * 64, help="steps times sequences")
     options.add_argument("--shapes", nargs="+", default=["256x256", "512x512", "128x512"], help="inputs x outputs")
-    options.add_argument("--rates", nargs="+", type=float, default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
+    options.add_argument("--rates", nargs="+", type=float, default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5])
     given = options.parse_args()
     line = started(given)
     print(line)

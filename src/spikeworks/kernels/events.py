@@ -37,10 +37,12 @@ CROSSOVER: dict[Product, float] = {"forward": 0.35, "weight": 0.4, "input": 0.25
 
 A dense product does two multiply-adds a cycle on each vector lane; adding rows is bound by the
 one load it needs from the second-level cache. That ratio, and with it the crossover, is much
-the same on all processors with vectors. Measured (``benchmarks/bench_events.py``): 0.4 to 0.5
-forward and for the weights, 0.25 to 0.3 for the input."""
-NARROW, NARROW_CROSSOVER = 64, 0.2
-"""Below so many outputs a dense product is bound by reading its input, and the lists of places weigh more."""
+the same on all processors with vectors, so it is a constant: timing it at the start would make
+results depend on what else the machine did. ``benchmarks/bench_events.py`` found 0.44 and more
+forward, 0.48 and more for the weights and 0.32 to 0.42 for the input, on a Xeon with AVX-512,
+float32 and one thread; the constants stay below."""
+NARROW = 64
+"""Fewest outputs for which inner products over them, where they are wanted, save anything."""
 FEWEST_ROWS, FEWEST_WORK = 256, 1 << 25
 """Rows, and rows times inputs times outputs, below which all is left to torch.
 
@@ -66,9 +68,7 @@ def choose(rate: float, inputs: int, outputs: int, product: Product = "forward")
         inputs, outputs: of the weights.
         product: ``x W'``, the gradient of W, or that of x.
     """
-    crossover = CROSSOVER[product]
-    # a dense gradient of x is an inner product over the outputs: narrow, it costs nothing but its writing
-    limit = crossover if outputs >= NARROW else 0.0 if product == "input" else min(crossover, NARROW_CROSSOVER)
+    limit = 0.0 if product == "input" and outputs < NARROW else CROSSOVER[product]
     return "events" if rate <= limit else "dense"
 
 

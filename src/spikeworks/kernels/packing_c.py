@@ -60,12 +60,20 @@ int pack(int64_t count, const real *x, uint8_t *bits, int check, int64_t first, 
 
 /* Values of bytes first..last-1 into x [count]. */
 void unpack(int64_t count, const uint8_t *bits, real *x, int64_t first, int64_t last) {{
+    const int64_t whole = last * 8 <= count ? last : count / 8;
+#if defined(__AVX512F__) && {single}
+    const __m512 one = _mm512_set1_ps(1);
+    int64_t b = first;
+    for (; b + 2 <= whole; b += 2)
+        _mm512_storeu_ps(x + 8 * b, _mm512_maskz_mov_ps((__mmask16)(bits[b] | bits[b + 1] << 8), one));
+    for (int64_t i = 8 * b; i < 8 * last && i < count; ++i) x[i] = (real)(bits[i / 8] >> i % 8 & 1);
+#else
     real table[256][8];
     for (int b = 0; b < 256; ++b)
         for (int k = 0; k < 8; ++k) table[b][k] = (real)(b >> k & 1);
-    const int64_t whole = last * 8 <= count ? last : count / 8;
     for (int64_t b = first; b < whole; ++b) memcpy(x + 8 * b, table[bits[b]], sizeof table[0]);
     if (whole < last) memcpy(x + 8 * whole, table[bits[whole]], (size_t)(count - 8 * whole) * sizeof(real));
+#endif
 }}
 """
 
