@@ -24,6 +24,7 @@ _HOME = {
     "list": ("look", "show_list"),
     "show": ("look", "show"),
     "report": ("look", "report"),
+    "export": ("export", "export"),
     "doctor": ("doctor", "doctor"),
     "data": ("doctor", "get_data"),
 }

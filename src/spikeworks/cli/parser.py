@@ -17,6 +17,7 @@ COMMANDS = {
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
     "report": "all runs as one HTML page",
+    "export": "the network of a run as a NIR file, for other libraries and devices",
     "doctor": "what this machine offers: compiler, kernels, GPU, data",
     "data": "get the files of a task, or hear which are wanted",
 }
@@ -166,6 +167,18 @@ def _report(parser: Parser) -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown instead")
 
 
+def _export(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
+    parser.add_argument("--output", metavar="FILE", help="file or folder (default: RUN.nir here)")
+    parser.add_argument("--dt", type=float, default=1e-4, metavar="S", help="seconds a step (default: 1e-4)")
+    parser.add_argument(
+        "--discretisation", choices=("euler", "exact"), default="euler", help="how readers shall solve the equations"
+    )
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    _plugin(parser)
+
+
 def _doctor(parser: Parser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
 
@@ -183,6 +196,7 @@ _FILL = {
     "list": _list,
     "show": _show,
     "report": _report,
+    "export": _export,
     "doctor": _doctor,
     "data": _data,
 }
