@@ -11,11 +11,12 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
+TRITON := .venv-triton
 PEERS := .venv-bench
 PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint fmt bench docs clean
+.PHONY: help quickstart test test-triton test-slow lint fmt bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -25,6 +26,9 @@ quickstart: $(VENV)/run.stamp ## train four neurons on the built-in task, print 
 
 test: $(VENV)/dev.stamp ## all quick tests and the examples in docstrings; SPIKEWORKS_DATA adds real data
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-triton: $(TRITON)/triton.stamp ## the GPU kernels in Triton's interpreter and through its compiler; needs no GPU
+	@$(TRITON)/bin/python -m pytest -n $(WORKERS) tests/kernels/test_triton.py $(ARGS)
 
 test-slow: $(VENV)/dev.stamp ## the trainings that must reach a score
 	@$(BIN)/python -m pytest -n $(WORKERS) -m slow --timeout 1800 $(ARGS)
@@ -46,7 +50,7 @@ docs: $(VENV)/docs.stamp ## HTML into docs/_build/html, warnings are errors
 	@echo "docs/_build/html/index.html"
 
 clean: ## remove .venv and everything that was generated, but no runs
-	rm -rf $(VENV) $(PEERS) benchmarks/out build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis docs/_build docs/api
+	rm -rf $(VENV) $(PEERS) $(TRITON) benchmarks/out build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis docs/_build docs/api
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment works only where it was made: a copied or moved checkout, or one whose
@@ -83,6 +87,13 @@ $(PEERS)/peers.stamp: $(VENV)/run.stamp benchmarks/requirements.txt
 	@$(BIN)/python -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python benchmarks/install_peers.py $(VENV) && touch $@ || \
 	    echo "Some are missing; the benchmarks run without them."
+
+# The environment sees all packages of .venv and adds Triton, which is large and of use on a GPU otherwise.
+$(TRITON)/triton.stamp: $(VENV)/dev.stamp constraints-triton.txt
+	@echo "Installing Triton into $(TRITON)."
+	@$(BIN)/python -m venv --clear $(TRITON)
+	@$(TRITON)/bin/python benchmarks/install_peers.py $(VENV) constraints-triton.txt
+	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/place pyproject.toml constraints.txt
 	$(call install,[docs])

@@ -1,8 +1,8 @@
 """Fill the environment that runs this script with the libraries of ``requirements.txt``.
 
-    .venv-bench/bin/python benchmarks/install_peers.py .venv
+    .venv-bench/bin/python benchmarks/install_peers.py .venv [LIST]
 
-The packages of the environment named are made visible first, so that torch is there once. Exits
+LIST is another file in place of ``requirements.txt``. The packages of the environment named are made visible first, so that torch is there once. Exits
 with 1 where a library could not be installed; the others are in place then.
 """
 
@@ -34,7 +34,8 @@ def install(*requirements: str) -> bool:
 def main() -> int:
     """Install the whole list, or else what can be had of it."""
     see(Path(sys.argv[1]))
-    lines = [line.strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
+    listed = Path(sys.argv[2]) if len(sys.argv) > 2 else REQUIREMENTS
+    lines = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     if install(*wanted):
         return 0

@@ -200,9 +200,13 @@ class Neuron(nn.Module):
         with _autocast_off(x.device.type):
             own = self.drive(compute, state)
             coefficients = self._broadcast(compute)
-            if self._backend(x, compute.dtype) == "c":
+            backend = self._backend(x, compute.dtype)
+            if backend == "c" or (backend == "triton" and x.is_cuda):
+                if backend == "triton":
+                    from ..kernels import feedback_triton  # noqa: F401  gives the operators their form for GPUs
+
                 flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
-                compiled = self._forms["c", compute.dtype]
+                compiled = self._forms[backend, compute.dtype]
                 y, end = run_with_feedback(compiled, compute, weight, bias, last, held, flat, own)
                 return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
             now, outputs = self._started(states, compute), []

@@ -32,8 +32,7 @@ class DHLIF(LIF):
 
     Args (as configuration):
         branches: K, 1 or more.
-        gain: of the soma on the sum: one, or one_minus_decay as in the source, where a factor R
-            is part of the weights.
+        gain: of the soma on the sum: one, or one_minus_decay as in the source (weights take its factor R).
 
     Source: DH-SNN (Zheng et al. 2024, Nature Communications 15, 277).
     """

@@ -56,8 +56,7 @@ class Izhikevich(Neuron):
 
     Args (as configuration):
         behaviour: a name of :data:`BEHAVIOURS`; gives each parameter that is not given itself.
-        detach_reset: whether the gradient ignores the reset, whose jump of about 90 mV makes it
-            explode.
+        detach_reset: whether the gradient ignores the reset, whose jump of about 90 mV makes it explode.
 
     Source: Izhikevich 2003 (doi 10.1109/TNN.2003.820440), whose steps of the voltage are 0.5 ms; Norse
     takes 0.25 ms, and both a gain of 1. Tonic spiking needs a current of about 4.

@@ -124,8 +124,7 @@ class MaskedPSN(PSN):
 
     Args (as configuration):
         steps: T, the longest sequence; window: k, 1 or more.
-        blend_over: the part of training, in (0, 1], over which ``blend`` goes to 1 from where it
-            starts; 0 leaves it where it is.
+        blend_over: the part of training, in (0, 1], over which ``blend`` goes to 1; 0 leaves it alone.
 
     Source: arXiv 2304.12760.
     """
