@@ -28,11 +28,13 @@ class Alone:
         run: forward, then backward, writing into ``y`` and ``gx``.
         y: output ``[T, B, N]``.
         gx: gradient of the input ``[T, B, N]``.
+        node: the output with its graph, which keeps all other buffers alive.
     """
 
     run: Callable[[], None]
     y: Tensor
     gx: Tensor
+    node: Tensor
 
 
 def alone(neuron: Neuron, x: Tensor, gradient: Tensor) -> Alone | None:
@@ -44,14 +46,13 @@ def alone(neuron: Neuron, x: Tensor, gradient: Tensor) -> Alone | None:
     share_among_threads, calls = getattr(fused, inner), list[Callable[[], None]]()
 
     def record(*call: Any, **options: Any) -> None:
-        # the call holds the kernel's arguments, and so keeps the buffers alive
         calls.append(functools.partial(share_among_threads, *call, **options))
         calls[-1]()
 
     with mock.patch.object(fused, inner, record), kernels.use("c"):
         leaf = x.detach().requires_grad_()
         y, _ = neuron(leaf)
-        (gx,) = torch.autograd.grad(y, leaf, gradient)
+        (gx,) = torch.autograd.grad(y, leaf, gradient, retain_graph=True)
     if len(calls) != 2:
         return None
 
@@ -59,7 +60,7 @@ def alone(neuron: Neuron, x: Tensor, gradient: Tensor) -> Alone | None:
         for call in calls:
             call()
 
-    y = y.detach()
-    y.fill_(float("nan"))
+    written = y.detach()
+    written.fill_(float("nan"))
     gx.fill_(float("nan"))
-    return Alone(run, y, gx)
+    return Alone(run, written, gx, y)

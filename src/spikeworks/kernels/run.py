@@ -195,8 +195,7 @@ def _forward(
     y, end, borders, bits = _forward_results(inputs, states, parameters, key, wanted, differentiate, pack)
     steps, neurons = y.shape
     library = library_of(step_of(key), tuple(wanted))
-    held = [contiguous(inputs), contiguous(parameters), contiguous(states), end]  # named here, or the copies die
-    x, p, rest, last = map(pointers, held)
+    x, p, rest, last = map(pointers, [contiguous(inputs), contiguous(parameters), contiguous(states), end])
     vector, into = flags(parameters), (y.data_ptr(), pointer(bits if pack else None), last)
     store = pointer(borders if differentiate else None)
 
@@ -241,8 +240,8 @@ def _backward(
     library = library_of(step_of(key), tuple(wanted))
     # a mean or sum over time has one gradient for all steps: it is read, not written out T times
     given, apart = (gy[0].contiguous(), 0) if gy.stride(0) == 0 else (gy.contiguous(), neurons)
-    held = [contiguous(inputs), contiguous(parameters), contiguous(gend), gx, grest, totals]
-    x, p, last, into, rest, sums = map(pointers, held)
+    arrays = [contiguous(inputs), contiguous(parameters), contiguous(gend), gx, grest, totals]
+    x, p, last, into, rest, sums = map(pointers, arrays)
     vector = flags(parameters)
 
     def part(low: int, high: int) -> None:
@@ -281,9 +280,11 @@ def pointer(tensor: Tensor | None) -> int | None:
 
 
 def pointers(tensors: Sequence[Tensor | None]) -> Any:
-    """An array of addresses for C; the tensors must be held as long as it is used."""
+    """An array of addresses for C, which keeps the tensors alive."""
     # one entry more than needed: an array of length zero has no address
-    return (ctypes.c_void_p * (len(tensors) + 1))(*map(pointer, tensors))
+    addresses: Any = (ctypes.c_void_p * (len(tensors) + 1))(*map(pointer, tensors))
+    addresses.tensors = tensors
+    return addresses
 
 
 def rows(tensors: Sequence[Tensor], offset: int) -> Any:
