@@ -86,11 +86,17 @@ def test_everything_in_the_package_is_shipped() -> None:
 def test_ci_runs_lint_before_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert script.read_text(encoding="utf-8").split("\n\n")[-1].split("\n")[:2] == ["make lint", "make test"]
+    assert script.read_text(encoding="utf-8").split("\n\n")[-1].split("\n")[:3] == [
+        "make lint",
+        "make test-triton",
+        "make test",
+    ]
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
-@pytest.mark.parametrize("target", ["quickstart", "test", "test-slow", "lint", "fmt", "bench", "docs", "clean"])
+@pytest.mark.parametrize(
+    "target", ["quickstart", "test", "test-triton", "test-slow", "lint", "fmt", "bench", "docs", "clean"]
+)
 def test_make_knows_the_target(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
     listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
