@@ -28,13 +28,11 @@ class Alone:
         run: forward, then backward, writing into ``y`` and ``gx``.
         y: output ``[T, B, N]``.
         gx: gradient of the input ``[T, B, N]``.
-        node: the output with its graph, which keeps all other buffers alive.
     """
 
     run: Callable[[], None]
     y: Tensor
     gx: Tensor
-    node: Tensor
 
 
 def alone(neuron: Neuron, x: Tensor, gradient: Tensor) -> Alone | None:
@@ -56,11 +54,11 @@ def alone(neuron: Neuron, x: Tensor, gradient: Tensor) -> Alone | None:
     if len(calls) != 2:
         return None
 
-    def run() -> None:
+    def run(graph: Tensor = y) -> None:  # the output's graph keeps every buffer alive as long as there is a run
         for call in calls:
             call()
 
     written = y.detach()
     written.fill_(float("nan"))
     gx.fill_(float("nan"))
-    return Alone(run, written, gx, y)
+    return Alone(run, written, gx)
