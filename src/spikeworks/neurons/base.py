@@ -242,10 +242,12 @@ class Neuron(nn.Module):
         """The backend for ``x``, with its compiled form for ``dtype`` at hand."""
         return self._settled(x.device, dtype) if torch.compiler.is_compiling() else self._ready(self.decide(x), dtype)
 
-    @torch.compiler.assume_constant_result
     def _settled(self, device: torch.device, dtype: torch.dtype) -> str:
         """As :meth:`_backend`, once for all calls of what torch compiles; the form it finds then is guarded."""
         return self._ready(self.decide(torch.empty(0, device=device, dtype=dtype)), dtype)
+
+    # what torch.compiler.assume_constant_result sets; to call it would load the compiler, half a second, at import
+    _settled._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _ready(self, decision: Decision, dtype: torch.dtype) -> str:
         if decision.backend not in ("loop", "parallel"):
