@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import math
 import pickle
 import weakref
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from spikeworks.core.errors import ShapeError
-from spikeworks.kernels.marks import bits_of, mark, packed_of
+from spikeworks.kernels.marks import bits_of, mark, mark_fake, packed_of
 from spikeworks.kernels.packing import Packed, pack, unpack
 
 
@@ -89,12 +90,18 @@ def test_marks_that_could_mislead_are_not_set():
     with torch.inference_mode():
         y, _ = marked()
         assert packed_of(y) is None
-    with torch._subclasses.FakeTensorMode():
-        y = torch.zeros(4, 2, 16)
-        mark(y, Packed(torch.zeros(16, dtype=torch.uint8), y.shape, y.dtype))
-        assert packed_of(y) is None
     with pytest.raises(ShapeError, match=r"Bits of shape \[4, 2, 16\] cannot mark spikes of shape \[4, 16, 2\]"):
         mark(torch.zeros(4, 16, 2), pack(torch.zeros(4, 2, 16)))
+
+
+def test_fake_spikes_are_what_their_neuron_says():
+    with torch._subclasses.FakeTensorMode():
+        y = torch.zeros(4, 2, 13)
+        assert bits_of(y) is None
+        mark_fake(y)
+        packed = bits_of(y)
+        assert packed is not None and packed.bits.shape == (13,) and math.isnan(packed.rate)
+        assert unpack(packed).shape == y.shape
 
 
 def test_bits_are_packed_once_for_all_readers():

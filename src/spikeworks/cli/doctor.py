@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -51,6 +52,8 @@ def _features() -> list[str]:
 
 
 def _kernels() -> Iterator[tuple[str, str]]:
+    import torch
+
     from ..kernels import build
     from ..neurons import NEURONS
 
@@ -64,9 +67,27 @@ def _kernels() -> Iterator[tuple[str, str]]:
     cache = build.cache_folder()
     libraries = list(cache.glob("*.so")) if cache.is_dir() else []
     yield "cache", f"{cache}, {len(libraries)} compiled"
+    yield "triton", _triton()
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     for name in NEURONS:
-        backend, reason = NEURONS.get(name)(1).backend_report()
-        yield f"neuron {name}", f"{backend}: {reason}"
+        for device in devices:
+            backend, reason = NEURONS.get(name)(1).backend_report(device)
+            yield f"neuron {name}{' on GPU' if device == 'cuda' else ''}", f"{backend}: {reason}"
+
+
+def _triton() -> str:
+    import torch
+
+    from ..kernels.run_triton import obstacle_to_triton
+
+    try:
+        version = metadata.version("triton")
+    except metadata.PackageNotFoundError:
+        return "not installed; a GPU runs neurons as torch operations without it"
+    if not torch.cuda.is_available():
+        return f"{version}, and no GPU that torch can use"
+    obstacle = obstacle_to_triton(torch.device("cuda"), torch.float32, None)
+    return version if obstacle is None else f"{version}, not used: {obstacle}"
 
 
 def _data(given: str | None) -> Iterator[tuple[str, str]]:

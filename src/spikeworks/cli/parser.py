@@ -121,6 +121,7 @@ def _training(parser: Parser) -> None:
     how.add_argument("--optimizer", metavar="NAME", help="see: spikeworks list optimizers")
     how.add_argument("--schedule", metavar="NAME", help="see: spikeworks list schedules")
     how.add_argument("--describe", action="store_true", help="print all settings, train nothing")
+    how.add_argument("--predict-memory", action="store_true", help="print what training keeps in memory, train nothing")
 
 
 def _run(parser: Parser) -> None:

@@ -15,6 +15,7 @@ from ..core.config import to_dict
 from ..core.errors import ConfigError
 from .describe import change, described_run, task_of
 from .leaves import Values, leaves
+from .memory import print_memory
 from .watch import Watch
 
 _WIDE = 160
@@ -26,6 +27,8 @@ def run(args: argparse.Namespace, dotted: Values) -> int:
     config = described_run(args, dotted)
     if args.describe:
         return _print_settings([config], args.out)
+    if args.predict_memory:
+        return print_memory([config], args.out, args.data)
     with Watch(quiet=args.quiet) as watch:
         one = Run(config, args.out, args.data)
         one.execute(watch, checkpoint_seconds=args.checkpoint_seconds)
@@ -53,6 +56,8 @@ def compare(args: argparse.Namespace, dotted: Values) -> int:
     )
     if args.describe:
         return _print_settings(configs[: len(names)], args.out)
+    if args.predict_memory:
+        return print_memory(configs[: len(names)], args.out, args.data)
     return _carry_out(configs, args)
 
 

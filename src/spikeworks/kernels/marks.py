@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ShapeError
+from .operators import is_fake
 from .packing import BITS_OF_A_BYTE, Packed, pack_if_binary
 
 
@@ -23,7 +24,7 @@ class _Mark:
 
     def __init__(self, y: Tensor, packed: Packed) -> None:
         self.owner = weakref.ref(y)
-        self.version, self.address = y._version, y.data_ptr()
+        self.version, self.address = y._version, _address(y)
         self.packed = packed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
@@ -36,12 +37,17 @@ class _Mark:
 _NAME = "_spikeworks_mark"
 
 
+def _address(y: Tensor) -> int:
+    return 0 if is_fake(y) else y.data_ptr()
+
+
 def mark(y: Tensor, packed: Packed) -> None:
     """Note that ``packed`` holds the values of ``y``.
 
     Args:
         y: zeros and ones ``[T, B, ...]``. Marked only where the neurons of a step and sequence
-            fill whole bytes of bits, and never while torch compiles, exports or fakes tensors.
+            fill whole bytes of bits, and never while torch compiles or exports. Fake tensors
+            are marked whatever their shape: nothing else tells what is in them.
         packed: its bits, in the order of its axes.
 
     Raises:
@@ -49,11 +55,20 @@ def mark(y: Tensor, packed: Packed) -> None:
     """
     if packed.shape != y.shape:
         raise ShapeError(f"Bits of shape {list(packed.shape)} cannot mark spikes of shape {list(y.shape)}.")
-    if torch.compiler.is_compiling() or type(y) is not Tensor or y.shape[2:].numel() % BITS_OF_A_BYTE:
+    if torch.compiler.is_compiling() or (not is_fake(y) and not _whole_bytes(y)):
         return
     if y.is_inference():  # it does not count its changes, so a mark could not be trusted later
         return
     setattr(y, _NAME, _Mark(y, packed))
+
+
+def _whole_bytes(y: Tensor) -> bool:
+    return type(y) is Tensor and y.shape[2:].numel() % BITS_OF_A_BYTE == 0
+
+
+def mark_fake(y: Tensor) -> None:
+    """Mark a fake tensor that can be nothing but zeros and ones."""
+    mark(y, Packed(y.new_empty(-(-y.numel() // BITS_OF_A_BYTE), dtype=torch.uint8), y.shape, y.dtype))
 
 
 def packed_of(y: Tensor) -> Packed | None:
@@ -63,7 +78,7 @@ def packed_of(y: Tensor) -> Packed | None:
     held = getattr(y, _NAME, None)
     if not isinstance(held, _Mark) or held.owner() is not y:
         return None
-    same = held.packed.shape == y.shape and held.address == y.data_ptr() and held.version == y._version
+    same = held.packed.shape == y.shape and held.address == _address(y) and held.version == y._version
     return held.packed if same else None
 
 
@@ -73,7 +88,7 @@ def bits_of(x: Tensor) -> Packed | None:
     What is packed here marks ``x``, so that another reader finds it.
     """
     packed = packed_of(x)
-    if packed is None:
+    if packed is None and not is_fake(x):
         packed = pack_if_binary(x)
         if packed is not None:
             mark(x, packed)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import Function
 
 from ..core.errors import KernelError
@@ -36,6 +37,11 @@ def operator(schema: str, fake: Callable[..., Any]) -> Callable[[Implementation]
         return function
 
     return register
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Whether a tensor has a shape and no values."""
+    return isinstance(tensor, FakeTensor)
 
 
 def differentiated_once(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import ctypes
 import dataclasses
 import functools
 import logging
+import math
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..core.errors import KernelError
 from . import build
+from .operators import is_fake
 from .packing_c import source
 from .threads import in_threads
 
@@ -42,7 +44,9 @@ class Packed:
 
     @functools.cached_property
     def rate(self) -> float:
-        """The part of the values that is 1; 0 where there are none."""
+        """The part of the values that is 1; 0 where there are none, NaN where they are fake."""
+        if is_fake(self.bits):
+            return math.nan
         bits = self.bits.cpu().numpy()
         whole = len(bits) // 8 * 8
         words, rest = bits[:whole].view(np.uint64), bits[whole:]
@@ -75,6 +79,8 @@ def unpack(packed: Packed) -> Tensor:
 
 def unpack_into(bits: Tensor, x: Tensor) -> Tensor:
     """Write the values of ``bits`` into ``x``, contiguous, and return it."""
+    if is_fake(bits):
+        return x
     count = x.numel()
     library = _library(x.dtype) if x.device.type == "cpu" else None
     if library is not None:

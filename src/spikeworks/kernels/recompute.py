@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from ..core.state import State, leaves, map_state, refill
 from .marks import bits_of, mark, packed_of
@@ -32,6 +33,10 @@ def recomputed(module: nn.Module, x: Tensor, state: State = None, mask: Tensor |
     Returns:
         Output and state.
     """
+    if torch.compiler.is_exporting():
+        return module.run(x, state, mask)  # type: ignore[operator]
+    if torch.compiler.is_compiling():  # a compiler plans what is computed again; spikes wait as they are
+        return checkpoint(module.run, x, state, mask, use_reentrant=False)  # type: ignore[return-value]
     plain = _Plain(module)
     if not torch.is_grad_enabled():
         return plain.forward(x, state, mask)

@@ -10,18 +10,23 @@ on the device.
 
     report = memory(network, x)
     report.saved_bytes, report.parts
+
+:func:`predict` takes the shape of the input instead: the same meter watches the same code run
+on fake tensors, which have shapes and no memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from ..core.errors import ConfigError
 from ..core.state import state_bytes
 from .subject import call, extent, parts, tensors_in
 from .untouched import untouched
@@ -90,26 +95,94 @@ def memory(
         ShapeError: ``x`` is empty or the mask does not fit.
         ConfigError: a mask is given and the network takes none.
     """
+    with untouched(network), torch.enable_grad():
+        network.train()
+        report = _report(network, network, x, mask, loss, batch_axis)
+    return dataclasses.replace(report, peak_bytes=_device_peak(network, x, mask, loss))
+
+
+def predict(
+    network: nn.Module,
+    shape: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    loss: Callable[[Tensor], Tensor] | None = None,
+    *,
+    batch_axis: int | None = None,
+) -> MemoryReport:
+    """What :func:`memory` would measure on an input of a shape; computes nothing and takes no memory.
+
+    Exact, but for what depends on the numbers themselves. An input of the network counts as real
+    numbers; the output of a layer counts as spikes where the layer can put out nothing else.
+
+    Args:
+        network, loss, batch_axis: as for :func:`memory`.
+        shape: ``(T, B, ...)``; ``(B, T)`` with an integer dtype for token ids.
+        dtype: of the input.
+
+    Raises:
+        ShapeError: the shape is empty.
+        ConfigError: the network's code asks for the numbers in a tensor.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(4, 6), nn.Tanh())
+        >>> predict(network, (100, 8, 4)).saved_bytes == 100 * 8 * 6 * 4
+        True
+    """
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with untouched(network), torch.enable_grad():
+        network.train()
+        values = {name: fake.from_tensor(t) for name, t in (*network.named_parameters(), *network.named_buffers())}
+        called = _Filled(network, values)
+        try:
+            with fake:
+                return _report(called, network, torch.empty(*shape, dtype=dtype), None, loss, batch_axis)
+        except DataDependentOutputException as error:
+            name = type(network).__name__
+            raise ConfigError(
+                f"The memory of {name} cannot be predicted: its code reads values ({error.func}).",
+                "measure it with memory(network, x)",
+            ) from error
+
+
+class _Filled(nn.Module):
+    """A module that is called with other parameters and buffers than its own."""
+
+    def __init__(self, module: nn.Module, values: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.module, self.values = module, dict(values)
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.func.functional_call(self.module, self.values, (x,))
+
+
+def _report(
+    called: nn.Module,
+    network: nn.Module,
+    x: Tensor,
+    mask: Tensor | None,
+    loss: Callable[[Tensor], Tensor] | None,
+    batch_axis: int | None,
+) -> MemoryReport:
+    """One forward pass of ``called``, watched in the parts of ``network``."""
     size = extent(x, mask, batch_axis)
-    watch = _Watch(network, [x] if mask is None else [x, mask])
+    held = called.values.values() if isinstance(called, _Filled) else (*network.parameters(), *network.buffers())
+    watch = _Watch(network, [*held, x] if mask is None else [*held, x, mask])
     try:
-        with untouched(network), torch.enable_grad():
-            network.train()
-            with torch.autograd.graph.saved_tensors_hooks(watch.pack, _Packed.unpack):
-                output, state = call(network, x, mask)
-                watch.look_at((output, state))
-                if loss is not None:
-                    watch.running.append(LOSS)
-                    value = loss(output)
-                    watch.look_at(value)
-                    watch.running.pop()
-            saved = watch.count()
+        with torch.autograd.graph.saved_tensors_hooks(watch.pack, _Packed.unpack):
+            output, state = call(called, x, mask)
+            watch.look_at((output, state))
+            if loss is not None:
+                watch.running.append(LOSS)
+                value = loss(output)
+                watch.look_at(value)
+                watch.running.pop()
+        saved = watch.count()
     finally:
         watch.close()
     return MemoryReport(
         saved_bytes=sum(saved.values()),
         parts=saved,
-        peak_bytes=_device_peak(network, x, mask, loss),
+        peak_bytes=None,
         parameter_bytes=sum(p.numel() * p.element_size() for p in network.parameters()),
         state_bytes=state_bytes(state),
         samples=size.samples,
@@ -137,7 +210,7 @@ class _Watch:
         self._saved: list[tuple[str, weakref.ref[_Packed]]] = []
         self._attributes: list[tuple[str, Tensor]] = []
         self._nodes: set[Any] = set()
-        self._excluded = {_storage_key(t) for t in (*network.parameters(), *network.buffers(), *given)}
+        self._excluded = {_storage_key(t) for t in given}
         self._hooks = []
         self._names = []
         for name, part in parts(network):
@@ -197,8 +270,8 @@ class _Watch:
         self.running.pop()
 
 
-def _storage_key(tensor: Tensor) -> tuple[torch.device, int]:
-    return tensor.device, tensor.untyped_storage().data_ptr()
+def _storage_key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata  # the address of the storage itself; fake data has none
 
 
 def _device_peak(

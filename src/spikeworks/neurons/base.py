@@ -21,7 +21,9 @@ from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
 from ..core.operations import Operations
 from ..core.state import State, check_time_first, state_type
 from ..kernels import Decision, FusedStep, Graph, TorchStep, TracedStep, decide, run_with_feedback, trace_step
-from ..kernels.marks import mark
+from ..kernels.events import FEWEST_ROWS
+from ..kernels.marks import mark, mark_fake
+from ..kernels.operators import is_fake
 from ..kernels.packing import Packed
 from .description import NeuronConfig, Option, derive_config
 from .parameters import Parameter
@@ -129,7 +131,8 @@ class Neuron(nn.Module):
 
     def fire(self, distance: Tensor) -> Tensor:
         """A spike where ``distance >= 0``, with the surrogate's derivative at its present width."""
-        return spike(distance, self.surrogate, _sharpness.get())
+        sharpness = None if self.surrogate.schedule is None else _sharpness.get()  # torch.compile reads no context
+        return spike(distance, self.surrogate, sharpness)
 
     def set_progress(self, progress: float) -> None:
         """Take the values for the share ``progress`` of training, in [0, 1], that is done.
@@ -172,7 +175,7 @@ class Neuron(nn.Module):
             else:
                 compiled = self._forms[backend, compute[0].dtype]
                 y, states = self._traced_run(compiled, compute, states, coefficients)
-        return y.to(first.dtype), self.state_class(*states)
+        return self._returned(y, first.dtype), self.state_class(*states)
 
     def advance(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
         """One step of streaming: ``x [B, size, ...]`` in, output of the same shape and the state out."""
@@ -208,13 +211,13 @@ class Neuron(nn.Module):
                 flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
                 compiled = self._forms[backend, compute.dtype]
                 y, end = run_with_feedback(compiled, compute, weight, bias, last, held, flat, own)
-                return y.to(x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
+                return self._returned(y, x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
             now, outputs = self._started(states, compute), []
             for x_t, *own_t in zip(compute.unbind(0), *(one.unbind(0) for one in own), strict=True):
                 current = x_t + torch.nn.functional.linear(last, weight, bias)
                 last, *now = _call(self.step, (current, *own_t, *now), coefficients)
                 outputs.append(last)
-            return torch.stack(outputs).to(x.dtype), self.state_class(*now)
+            return self._returned(torch.stack(outputs), x.dtype), self.state_class(*now)
 
     def rest(self, x: Tensor) -> State:
         """The state before the first step, for an input ``[T, B, size, ...]``: zero unless overridden."""
@@ -253,6 +256,12 @@ class Neuron(nn.Module):
         if decision.backend not in ("loop", "parallel"):
             self._compiled(decision.backend, dtype)
         return decision.backend
+
+    @property
+    def binary(self) -> bool:
+        """Whether the output is 0 or 1, whatever the input, as far as the traced step tells."""
+        traced = self._trace(torch.float32)
+        return isinstance(traced, TracedStep) and traced.binary
 
     def backend_report(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, str]:
         """Backend and reason for inputs of a device and dtype."""
@@ -349,6 +358,13 @@ class Neuron(nn.Module):
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
 
+    def _returned(self, y: Tensor, dtype: torch.dtype) -> Tensor:
+        """The output as the caller gets it; where it is fake, whether it is spikes is noted."""
+        y = y.to(dtype)
+        if is_fake(y) and not torch.compiler.is_compiling() and self.binary:
+            mark_fake(y)
+        return y
+
     def _traced_run(
         self,
         compiled: FusedStep | TorchStep,
@@ -367,8 +383,8 @@ class Neuron(nn.Module):
         signals, bits = [_ordered(one, order).flatten(1) for one in x], None
         if isinstance(compiled, FusedStep):
             # who reads the spikes as bits wants whole bytes for each step and sequence
-            pack = compiled.binary and order == plain and first.shape[2:].numel() % 8 == 0
-            pack = pack and not (compiling or torch.is_inference_mode_enabled())
+            pack = not (compiling or torch.is_inference_mode_enabled()) and compiled.binary and order == plain
+            pack = pack and first.shape[2:].numel() % 8 == 0 and first.shape[:2].numel() >= FEWEST_ROWS
             y, end, bits = compiled.run(signals, held, flat, pack)
         else:
             (y, end), pack = compiled(signals, held, flat), False

@@ -44,6 +44,7 @@ class PSN(Neuron):
     """
 
     whole_sequence = True
+    binary = True
 
     weight = Parameter(None, real, initial=_square, doc="W, from step to step")
     bias = Parameter(None, real, initial=_column, doc="b, one a step; minus the threshold")

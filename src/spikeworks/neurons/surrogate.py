@@ -128,6 +128,8 @@ class Surrogate:
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, surrogate: Surrogate, sharpness: Tensor | None) -> Tensor:
         return (x >= 0).to(x.dtype)

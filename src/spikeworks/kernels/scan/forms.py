@@ -56,6 +56,10 @@ def asked_for(family: str) -> str | None:
     return (_asked.get() or {}).get(family)
 
 
+# what torch.compiler.assume_constant_result sets; to call it would load the compiler, half a second, at import
+asked_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def check_form(family: str, form: str) -> None:
     """Raise UnknownName unless ``family`` has that form."""
     if form not in FAMILIES[family]:
