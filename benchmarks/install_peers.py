@@ -2,8 +2,9 @@
 
     .venv-bench/bin/python benchmarks/install_peers.py .venv [LIST]
 
-LIST is another file in place of ``requirements.txt``. The packages of the environment named are made visible first, so that torch is there once. Exits
-with 1 where a library could not be installed; the others are in place then.
+LIST is another file in place of ``requirements.txt``. The packages of the environment named are
+made visible first, so that torch is there once. Exits with 1 where a library could not be
+installed; the others are in place then.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class PSN(Neuron):
     """
 
     whole_sequence = True
-    binary = True
+    binary = True  # type: ignore[assignment]  # its output is a threshold, and there is no step to trace
 
     weight = Parameter(None, real, initial=_square, doc="W, from step to step")
     bias = Parameter(None, real, initial=_column, doc="b, one a step; minus the threshold")
