@@ -31,8 +31,9 @@ class FlatState(nn.Module):
         >>> flat = FlatState(network, torch.zeros(1, 4, 3))
         >>> flat.names
         ('blocks.0.voltage', 'readout.total', 'readout.weight')
-        >>> output, *state = flat(torch.rand(1, 4, 3))
-        >>> program = torch.export.export(flat, (torch.rand(1, 4, 3), *state))
+        >>> with torch.no_grad():
+        ...     output, *state = flat(torch.rand(1, 4, 3))
+        ...     program = torch.export.export(flat, (torch.rand(1, 4, 3), *state))
         >>> torch.equal(program.module()(torch.ones(1, 4, 3), *state)[0], flat(torch.ones(1, 4, 3), *state)[0])
         True
     """
