@@ -86,8 +86,8 @@ _NAMES = {"c": "C kernel", "triton": "Triton kernel", "torch": "traced form", "p
 
 def _automatic(device: torch.device, dtype: torch.dtype, untraceable: str | None, has_parallel: bool) -> Decision:
     plain = _plain_wanted()
-    if plain:
-        return Decision("loop", plain)
+    if plain:  # a neuron without a graph may be one without a step
+        return Decision("parallel" if has_parallel and untraceable is not None else "loop", plain)
     obstacle = _obstacle_to_c(device, dtype, untraceable)
     if obstacle is None:
         return Decision("c", "traced and compiled for this processor")
