@@ -13,6 +13,7 @@ Example:
 from .constants import DEFAULT_PROFILE, PROFILES, Constant, EnergyProfile, MemoryTier
 from .energy import EnergyReport, LayerEnergy, energy, price
 from .environment import environment, machine
+from .live import LiveMemory, watch_memory
 from .memory import MemoryReport, memory
 from .operations import LayerOperations, OperationsReport, count_operations
 from .rates import RateMeter, spike_rates
@@ -27,6 +28,7 @@ __all__ = [
     "EnergyReport",
     "LayerEnergy",
     "LayerOperations",
+    "LiveMemory",
     "MemoryReport",
     "MemoryTier",
     "OperationsReport",
@@ -48,4 +50,5 @@ __all__ = [
     "spike_rates",
     "spread",
     "summarize",
+    "watch_memory",
 ]

@@ -168,7 +168,7 @@ def _report(
     held = called.values.values() if isinstance(called, _Filled) else (*network.parameters(), *network.buffers())
     watch = _Watch(network, [*held, x] if mask is None else [*held, x, mask])
     try:
-        with torch.autograd.graph.saved_tensors_hooks(watch.pack, _Packed.unpack):
+        with torch.autograd.graph.saved_tensors_hooks(watch.pack, Kept.unpack):
             output, state = call(called, x, mask)
             watch.look_at((output, state))
             if loss is not None:
@@ -190,7 +190,7 @@ def _report(
     )
 
 
-class _Packed:
+class Kept:
     """Stands in the graph for a saved tensor, so that its life can be watched."""
 
     __slots__ = ("__weakref__", "tensor")
@@ -207,7 +207,7 @@ class _Watch:
 
     def __init__(self, network: nn.Module, given: list[Tensor]) -> None:
         self.running: list[str] = []
-        self._saved: list[tuple[str, weakref.ref[_Packed]]] = []
+        self._saved: list[tuple[str, weakref.ref[Kept]]] = []
         self._attributes: list[tuple[str, Tensor]] = []
         self._nodes: set[Any] = set()
         self._excluded = {_storage_key(t) for t in given}
@@ -218,9 +218,9 @@ class _Watch:
             self._hooks.append(part.register_forward_pre_hook(self._enter(name)))
             self._hooks.append(part.register_forward_hook(self._leave))
 
-    def pack(self, tensor: Tensor) -> _Packed:
+    def pack(self, tensor: Tensor) -> Kept:
         """Called by autograd for every tensor that it saves."""
-        packed = _Packed(tensor.detach())
+        packed = Kept(tensor.detach())
         self._saved.append((self._part(), weakref.ref(packed)))
         return packed
 
