@@ -69,6 +69,14 @@ def write_api_pages(app: Sphinx) -> None:
     (folder / "index.md").write_text("\n".join(["# API", "", *rows, "", *toctree]) + "\n", encoding="utf-8")
 
 
+def write_neuron_entries(app: Sphinx) -> None:
+    """Costs and docstrings of all registered neurons, which docs/neurons.md includes."""
+    sys.path.insert(0, str(DOCS))
+    import neuron_pages
+
+    neuron_pages.write(DOCS / "api")
+
+
 def indented_blocks_are_code(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """In a module's docstring, an indented block behind a blank line is code, not a quotation."""
     if what != "module":
@@ -81,4 +89,5 @@ def indented_blocks_are_code(app: Sphinx, what: str, name: str, obj: object, opt
 
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_api_pages)
+    app.connect("builder-inited", write_neuron_entries)
     app.connect("autodoc-process-docstring", indented_blocks_are_code)

@@ -20,7 +20,7 @@ BELOW: dict[str, set[str]] = {
     "layers": {"neurons"},
     "models": {"layers"},
     "optim": {"core"},
-    "learning": {"models", "optim"},
+    "learning": {"models", "optim", "measure"},
     "data": {"core"},
     "measure": {"core"},
     "tasks": {"data", "measure"},

@@ -11,10 +11,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from spikeworks.arena import quantities
 from spikeworks.arena.store import load_runs
 from spikeworks.arena.summary import summarize
 from spikeworks.arena.table import run_table, tables, to_markdown
+from spikeworks.core import quantities
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic_runs.py"))))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikeworks.arena import quantities
 from spikeworks.arena.resolve import describe_run
 from spikeworks.arena.run import Run
 from spikeworks.cli.main import main
+from spikeworks.core import quantities
 from spikeworks.measure import memory
 
 

@@ -25,7 +25,7 @@ from spikeworks.kernels.run import FusedStep
 from spikeworks.layers import Recurrent
 from spikeworks.models import ConvConfig, Network, StackConfig
 from spikeworks.models.flat import FlatState
-from spikeworks.neurons import Neuron, Reset, Surrogate, config_for
+from spikeworks.neurons import Neuron, Parameter, Reset, Surrogate, config_for
 
 # torch's own: it makes an instance of every autograd function that it compiles
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -41,6 +41,20 @@ def current(*shape: int) -> Tensor:
 
 def neuron(name: str, size: int = 5, **values) -> Neuron:
     return config_for(name, **values).build(size, seeded()).double()
+
+
+class Gated(Neuron):
+    """A membrane whose leak is opened by a second input."""
+
+    inputs = ("current", "gate")
+    states = ("voltage",)
+    decay = Parameter(0.9)
+    threshold = Parameter(1.0)
+
+    def step(self, current, gate, voltage, *, decay, threshold):
+        charged = decay * torch.sigmoid(gate) * voltage + current
+        fired = self.fire(charged - threshold)
+        return fired, charged - threshold * fired
 
 
 def recurrent(size: int = 5) -> Recurrent:
@@ -80,14 +94,17 @@ def test_operators_keep_the_rules_of_torch(differentiate):
     assert bits.shape == (70, 2) and borders.shape == (-(-70 // fused.tiling.chunk) * differentiate, 1, 16)
     assert torch.equal(bits[..., None] >> torch.arange(8, dtype=torch.uint8) & 1, y.reshape(70, 2, 8).to(torch.uint8))
     weight, last = torch.rand(8, 8).double(), torch.zeros(2, 8).double()
-    around = (current(7, 2, 8), weight, weight[0], last, [], [torch.rand(16).double()], values)
-    torch.library.opcheck(torch.ops.spikeworks.feedback.default, (*around, fused.key, wanted, differentiate))
+    around = ([current(7, 2, 8)] * 2, torch.stack([weight, -weight]), weight[:2], last, [], [torch.rand(16).double()], values)
+    pair = Gated(8).double()
+    pair((current(2, 1, 8), current(2, 1, 8)))
+    key = pair._forms["c", torch.float64].key
+    torch.library.opcheck(torch.ops.spikeworks.feedback.default, (*around, key, wanted, differentiate))
     if differentiate:
-        backward = ([x], values, borders, torch.rand_like(y), [None], fused.key, wanted)
+        backward = ([x], values, borders, torch.rand_like(y), [None], fused.key, wanted, 3)
         torch.library.opcheck(torch.ops.spikeworks.fused_backward.default, backward)
-        y, _, currents, borders = torch.ops.spikeworks.feedback(*around, fused.key, wanted, True)
-        backward = (currents, weight, [], values, borders, torch.rand_like(y), [None], fused.key, wanted)
-        torch.library.opcheck(torch.ops.spikeworks.feedback_backward.default, backward)
+        y, _, currents, borders = torch.ops.spikeworks.feedback(*around, key, wanted, True)
+        gradients = (currents, around[1], [], values, borders, torch.rand_like(y), [None])
+        torch.library.opcheck(torch.ops.spikeworks.feedback_backward.default, (*gradients, key, wanted, 3, False))
 
 
 def test_equal_steps_share_a_key():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from spikeworks import kernels
+from spikeworks.core.credit import Credit
 from spikeworks.core.errors import ConfigError, KernelError, TraceError
 from spikeworks.kernels import TracedStep, feedback_triton, run_triton, trace_step
 from spikeworks.kernels.emit_triton import LONGEST_CHUNK, Pipeline, choose_pipeline, emit_triton
@@ -32,6 +33,7 @@ if not torch.cuda.is_available():
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_HOST = pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter is not used where there is a GPU")
+NO_MEMORY = Credit(carry=False)
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 
 
@@ -82,7 +84,8 @@ def run(neuron: Neuron, backend: str, signals: torch.Tensor, cuts: tuple[int, ..
     neuron.zero_grad()
     x = signals.clone().requires_grad_()
     state = [
-        (0.1 * noise(*x.shape[1:3], dtype=x.dtype, seed=20 + k)).requires_grad_() for k in range(len(neuron.states))
+        (noise(*x.shape[1:3], dtype=x.dtype, seed=20 + k) * (0.1 if name != "position" else 0.0)).requires_grad_()
+        for k, name in enumerate(neuron.states)
     ]
     now, outputs = neuron.state_class(*state), []
     for part in x.split(list(cuts) or [len(x)]):
@@ -151,6 +154,18 @@ def test_any_shape_and_form(pipeline, steps, batch, size, chunk, forward, backwa
     pipeline(chunk, forward, backward)
     dtype = torch.float32 if single else torch.float64
     neuron, signals = build("lif", size, dtype), 0.8 * noise(steps, batch, size, 1, dtype=dtype) + 0.3
+    assert_equal_runs(run(neuron, "triton", signals), run(neuron, "loop", signals))
+
+
+@pytest.mark.parametrize(
+    "credit, form", [(Credit(1), (4, 1, 1)), (Credit(3), (2, 1, 2)), (Credit(7), (1, 2, 2)), (NO_MEMORY, (2, 1, 1))]
+)
+@pytest.mark.parametrize("name", ["lif", "tc-lif", "gsn", "lmh", "glif", "stochastic-psn"])
+def test_cut_credit_equals_the_loop(name, credit, form, pipeline):
+    pipeline(*form)
+    neuron = build(name, 3, torch.float64)
+    neuron.credit = credit
+    signals = 0.8 * noise(7, 2, 3, len(neuron.inputs)) + 0.3
     assert_equal_runs(run(neuron, "triton", signals), run(neuron, "loop", signals))
 
 
@@ -230,35 +245,44 @@ def test_torch_compiles_around_the_kernels(pipeline):
     assert_close(*found, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["plif", "tc-lif"])
-def test_a_recurrent_layer_equals_the_loop(name):
-    neuron = build(name, 3, torch.float64)
+@pytest.mark.parametrize("name, window, feedback", [("plif", 0, True), ("tc-lif", 2, True), ("gsn", 3, False)])
+def test_a_recurrent_layer_equals_the_loop(name, window, feedback):
+    neuron = config_for(name, **({"shared": False} if name == "gsn" else {})).build(3).to(DEVICE, torch.float64)
+    heard = len(neuron.inputs)
     step, dtype = TritonStep(neuron._trace(torch.float64), torch.float64), torch.float64
-    x, weight, bias, last = noise(5, 2, 3), 0.3 * noise(3, 3, seed=2), noise(3, seed=3), noise(2, 3, seed=4).abs()
+    x, weight, bias = noise(heard, 5, 2, 3), 0.3 * noise(heard, 3, 3, seed=2), noise(heard, 3, seed=3)
+    last = noise(2, 3, seed=4).abs()
     coefficients = {k: c.detach() for k, c in neuron.coefficients(**neuron.values()).items()}
     flat = [c.expand(2, 3).flatten() if c.dim() else c for c in coefficients.values()]
     start = [0.1 * noise(6, seed=5 + k) for k in range(len(neuron.states))]
     start = [None, *start[1:]] if name == "tc-lif" else start
     wanted = tuple(range(len(flat)))
-    y, end, current, borders = feedback_triton.forward(x, weight, bias, last, [], start, flat, step.key, wanted, True)
+    y, end, currents, borders = feedback_triton.forward(
+        list(x), weight, bias, last, [], start, flat, step.key, wanted, True
+    )
 
     leaves = [x.requires_grad_(), *(c.requires_grad_() for c in flat)]
     before = [(torch.zeros(6, dtype=dtype, device=DEVICE) if s is None else s.clone()).requires_grad_() for s in start]
     now, out, outputs = before, last, []
-    for x_t in x:
-        drive = (x_t + torch.nn.functional.linear(out, weight, bias)).flatten()
-        out, *now = neuron.step(drive, *now, **dict(zip(coefficients, flat, strict=True)))
+    for t, x_t in enumerate(x.unbind(1)):
+        cut = window > 0 and t % window == 0
+        now = [s.detach() for s in now] if cut else now
+        out = out.detach() if cut or not feedback else out
+        drive = [(x_t[k] + torch.nn.functional.linear(out, weight[k], bias[k])).flatten() for k in range(heard)]
+        out, *now = neuron.step(*drive, *now, **dict(zip(coefficients, flat, strict=True)))
         out = out.reshape(2, 3)
         outputs.append(out)
     assert_close((y, end), (torch.stack(outputs).detach(), [s.detach() for s in now]), rtol=0, atol=1e-13)
 
     gy, gend = noise(5, 2, 3, seed=8), [noise(6, seed=9 + k) for k in range(len(now))]
-    expected = torch.autograd.grad([torch.stack(outputs), *now], [*leaves, *before], [gy, *gend])
-    (gx,), grest, totals = feedback_triton.backward(
-        current, weight, [], [c.detach() for c in flat], borders, gy, gend, step.key, wanted
+    expected = torch.autograd.grad(
+        [torch.stack(outputs), *now], [*leaves, *before], [gy, *gend], allow_unused=True, materialize_grads=True
+    )
+    gx, grest, totals = feedback_triton.backward(
+        currents, weight, [], [c.detach() for c in flat], borders, gy, gend, step.key, wanted, window, feedback
     )
     totals = [total if c.dim() else total.sum() for total, c in zip(totals, flat, strict=True)]
-    assert_close([gx, *totals, *grest], list(expected), rtol=1e-10, atol=1e-12)
+    assert_close([torch.stack(gx), *totals, *grest], list(expected), rtol=1e-10, atol=1e-12)
     for operator in ("launched", "launched_backward", "feedback", "feedback_backward"):
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"spikeworks::{operator}", "CUDA")
 
@@ -374,7 +398,7 @@ def test_obstacles_are_named(monkeypatch):
 # -- the compiler, which needs no GPU ------------------------------------------------------
 
 
-def compiled(text: str, name: str, dtype: torch.dtype, absent: str) -> str:
+def compiled(text: str, name: str, dtype: torch.dtype, absent: str, window: int = 0) -> str:
     """PTX of a kernel for compute capability 9.0; arguments that match ``absent`` are None."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -388,7 +412,7 @@ def compiled(text: str, name: str, dtype: torch.dtype, absent: str) -> str:
             signature[argument] = "i32"
         elif argument.isupper() or re.fullmatch(absent, argument):
             signature[argument] = "constexpr"
-            constants[place,] = 32 if argument == "BLOCK" else argument.isupper() or None
+            constants[place,] = {"BLOCK": 32, "WINDOW": window}.get(argument, argument.isupper() or None)
         else:
             signature[argument] = "*fp32" if dtype == torch.float32 else "*fp64"
     options = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": False}
@@ -411,6 +435,10 @@ def test_kernels_compile_for_a_gpu_and_load_what_they_should(name, monkeypatch, 
     assert backward.count("st.global") == 4 * step.inputs + step.parameters
     assert "fma" not in forward + backward and "bar.sync" not in forward + backward
     assert not re.search(r"\.shared", forward + backward)
+    # credit that is cut costs nothing where it is not, and no access to memory where it is
+    assert "rem.s32" not in backward
+    cut = compiled(text, "backward", torch.float32, "a._in|a._out|total._in", window=3)
+    assert cut.count("ld.global") == backward.count("ld.global")
 
 
 @ON_HOST

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from spikeworks import kernels
-from spikeworks.core.errors import ConfigError, ShapeError
+from spikeworks.core.errors import ShapeError
 from spikeworks.neurons import LIF, Neuron, Parameter, unit_interval
 
 
@@ -56,8 +56,8 @@ def test_two_inputs_stream_and_are_checked():
         neuron(a)
     with pytest.raises(ShapeError, match="input 'gate' expected"):
         neuron((a, b[:3]))
-    with pytest.raises(ConfigError, match="feedback needs exactly one"):
-        neuron.recur(a, torch.zeros(3, 3), torch.zeros(3), torch.zeros(2, 3))
+    with pytest.raises(ShapeError, match="expected recurrent weights"):
+        neuron.recur((a, b), torch.zeros(3, 3), torch.zeros(3), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("backend", ["c", "torch"])

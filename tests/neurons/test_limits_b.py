@@ -138,7 +138,7 @@ LIMITS: dict[str, tuple[Callable[[], Neuron], Callable[[], Neuron], tuple[str, .
     ),
     "GSN with the gate shut = threshold on the candidate": (
         lambda: BothAlike(6, shared=False, gate_bias=-800.0, cell_bias=0.3, trainable=()),
-        lambda: LIF(6, decay=0.0, threshold=0.0, reset=Reset(kind="none")),
+        lambda: filled(LIF(6, decay=0.0, reset=Reset(kind="none")), threshold=0.0),
         ("shift",),
     ),
     "sliding PSN = PSN with a band of taps": (

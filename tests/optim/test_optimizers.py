@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 import torch
 
 from spikeworks.core.config import from_dict, to_dict
 from spikeworks.core.errors import ConfigError, RunError, UnknownName
-from spikeworks.optim import OPTIMIZERS, AdamWConfig, OptimizerConfig, SGDConfig, load_optimizer, optimizer_state
+from spikeworks.optim import (
+    OPTIMIZERS,
+    SPAM,
+    AdamWConfig,
+    OptimizerConfig,
+    SGDConfig,
+    SPAMConfig,
+    StableSPAM,
+    StableSPAMConfig,
+    load_optimizer,
+    optimizer_state,
+)
 
 
 def parameters() -> list[torch.nn.Parameter]:
@@ -22,7 +36,15 @@ def advance(optimizer: torch.optim.Optimizer, held: list[torch.nn.Parameter], st
         optimizer.step()
 
 
-CONFIGS = [AdamWConfig(weight_decay=0.1), SGDConfig(learning_rate=0.1), SGDConfig(momentum=0.9, nesterov=True)]
+QUICK = SPAMConfig(reset_every=4, rewarm_steps=1, clip_holdoff=2)
+CONFIGS = [
+    AdamWConfig(weight_decay=0.1),
+    SGDConfig(learning_rate=0.1),
+    SGDConfig(momentum=0.9, nesterov=True),
+    QUICK,
+    dataclasses.replace(QUICK, density=0.5, weight_decay=0.1),
+    StableSPAMConfig(reset_every=4, momentum_decay_steps=5),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=repr)
@@ -77,6 +99,45 @@ def test_state_of_another_network_is_refused() -> None:
 def test_values_out_of_range_are_named(values: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         AdamWConfig(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (SPAMConfig, {"beta1": 1.0}, r"SPAM: betas\[0\] must be"),
+        (SPAMConfig, {"reset_every": 100}, "SPAM: rewarm_steps=150 must not exceed reset_every=100"),
+        (SPAMConfig, {"threshold": 0.0}, "SPAM: threshold must be a number above 0"),
+        (StableSPAMConfig, {"gammas": (0.7, 0.9, 1.0)}, r"StableSPAM: gammas\[2\] must be"),
+    ],
+)
+def test_wrong_values_are_named_before_anything_is_built(
+    kind: type[OptimizerConfig], values: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**values)
+
+
+def test_spam_gets_what_its_description_says() -> None:
+    config = SPAMConfig(learning_rate=0.5, beta1=0.8, threshold=None, density=0.5, bias_correction="global", seed=3)
+    matrix, vector = parameters()
+    optimizer = config.build([{"params": [matrix, vector], "lr_scale": 0.1, "weight_decay": 0.2}])
+    assert isinstance(optimizer, SPAM)
+    first, second = optimizer.param_groups
+    assert first["params"] == [matrix] and second["params"] == [vector]
+    assert [first["density"], second["density"]] == [0.5, 1.0]
+    for group in (first, second):
+        assert group["lr"] == 0.05 and group["weight_decay"] == 0.2 and group["lr_scale"] == 0.1
+        assert group["betas"] == (0.8, 0.999) and group["threshold"] == math.inf
+        assert group["bias_correction"] == "global" and group["seed"] == 3
+    assert isinstance(StableSPAMConfig().build([{"params": [matrix]}]), StableSPAM)
+
+
+def test_moments_of_another_density_are_refused() -> None:
+    held = parameters()
+    dense, sparse = (dataclasses.replace(QUICK, density=d).build([{"params": held}]) for d in (1.0, 0.5))
+    advance(dense, held, range(2))
+    with pytest.raises(RunError, match=r"'0.exp_avg' expected shape \[3\], got \[3, 2\]"):
+        load_optimizer(sparse, optimizer_state(dense))
 
 
 def test_the_base_builds_nothing() -> None:

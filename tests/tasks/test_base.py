@@ -16,15 +16,30 @@ from spikeworks.tasks import SPLITS, TASKS, TaskConfig, describe, task_for
 SMALL = {
     "autonomous-localization": {"steps": 30, "capacity": 3.0, "train_size": 40, "validation_size": 9, "test_size": 8},
     "binary-adding": {"steps": 20, "train_size": 40, "validation_size": 10, "test_size": 20},
+    "cifar10-jpeg": {"train_size": 40, "validation_size": 20},
     "csv": {"path": "signals.csv"},
     "delayed-cue": {"lag": 30, "train_size": 40, "validation_size": 10, "test_size": 10},
+    "fashion-mnist": {"size": 7, "train_size": 40, "validation_size": 12},
+    "mnist": {"size": 14, "train_size": 40, "validation_size": 12},
+    "nmnist-sample": {"steps": 3, "pool": 2},
     "ps-mnist": {"pool": 4, "train_size": 40, "validation_size": 12},
     "ptb": {"steps": 10, "train_tokens": 1000},
     "s-mnist": {"pool": 2, "train_size": 40, "validation_size": 12},
     "seq-digits": {"by": "row"},
     "spoken-digits": {"steps": 50},
 }
-FOLDERS = {"ps-mnist": "mnist", "s-mnist": "mnist", "ptb": "ptb", "spoken-digits": "fsdd"}
+FOLDERS = {
+    "cifar10-jpeg": "cifar10_jpg",
+    "fashion-mnist": "fashion_mnist",
+    "mnist": "mnist",
+    "nmnist-sample": "nmnist_small",
+    "ps-mnist": "mnist",
+    "s-mnist": "mnist",
+    "ptb": "ptb",
+    "spoken-digits": "fsdd",
+}
+QUICK = [name for name in TASKS if name != "cifar10-jpeg"]
+"""The archive of the other takes seconds to read; test_image_tasks.py reads it once."""
 
 
 def write_csv(path):
@@ -52,7 +67,7 @@ def build(request, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", TASKS.names())
+@pytest.mark.parametrize("name", QUICK)
 def test_every_split_gives_batches_of_the_signature(name, build):
     task = build(name)
     signature = task.signature
@@ -68,7 +83,7 @@ def test_every_split_gives_batches_of_the_signature(name, build):
             assert int(batch.x.max()) < signature.inputs
         else:
             steps = batch.x.shape[0]
-            assert batch.x.shape == (signature.steps or steps, batch.size, signature.inputs)
+            assert batch.x.shape == (signature.steps or steps, batch.size, *signature.shape)
             assert batch.x.dtype == torch.float32 and batch.target.dtype == torch.int64
             assert bool(torch.isfinite(batch.x).all())
             assert batch.mask is None or batch.mask.shape == batch.x.shape[:2]
@@ -82,7 +97,7 @@ def test_every_split_gives_batches_of_the_signature(name, build):
         assert task.metric.name in figures and figures["loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS.names() if name != "ptb"])
+@pytest.mark.parametrize("name", [name for name in QUICK if name != "ptb"])
 def test_plans_are_fixed_and_splits_share_no_sample(name, build):
     task, again = build(name), build(name)
     seen: dict[str, set[bytes]] = {}
@@ -115,7 +130,7 @@ def test_listing_and_defaults(name):
     assert row.name == name and row.summary and row.shape and row.metric.unit
     assert {option for option, _ in row.options} == {f.name for f in dataclasses.fields(TASKS.get(name))}
     assert bool(row.files) == (name in FOLDERS) and bool(row.layout) == bool(row.files)
-    assert row.downloadable == (FOLDERS.get(name) in ("mnist", "fsdd"))
+    assert row.downloadable == (FOLDERS.get(name) in ("mnist", "fashion_mnist", "cifar10_jpg", "fsdd"))
     defaults = task_for(name, **SMALL[name]).defaults()
     assert defaults.epochs > 0 and defaults.batch_size > 0 and 0 < defaults.learning_rate < 1 and defaults.hidden
     task_kind = task_for(name, **SMALL[name])
@@ -123,7 +138,9 @@ def test_listing_and_defaults(name):
         assert task_kind.build().default_readout == defaults.readout
 
 
-@pytest.mark.parametrize("name", ["seq-digits", "s-mnist", "ps-mnist", "ptb", "spoken-digits"])
+@pytest.mark.parametrize(
+    "name", ["seq-digits", "s-mnist", "ps-mnist", "ptb", "spoken-digits", "fashion-mnist", "mnist", "nmnist-sample"]
+)
 def test_sizes_of_the_listing_are_those_of_the_data(name, request):
     root = None
     if name in FOLDERS:
@@ -133,7 +150,7 @@ def test_sizes_of_the_listing_are_those_of_the_data(name, request):
     assert tuple(len(task.data(split)) for split in SPLITS) == describe(name).sizes
 
 
-@pytest.mark.parametrize("name", ["s-mnist", "ps-mnist", "ptb", "spoken-digits"])
+@pytest.mark.parametrize("name", sorted(FOLDERS))
 def test_missing_files_are_named_when_data_is_asked_for(name, tmp_path):
     task = task_for(name).build(tmp_path)
     with pytest.raises(Exception, match=rf"files are missing: .*Looked in: {tmp_path / FOLDERS[name]}.*\n.*--data DIR"):

@@ -119,7 +119,11 @@ def _time_updates(config: RunConfig, task: Task) -> float:
     data = task.data("train")
     items = data.plan(config.budget.batch_size, stream(config.seed, "order", 1))
     plan = Plan(
-        optimizer=config.optimizer, schedule=config.schedule, steps_per_epoch=len(items), epochs=config.budget.epochs
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        steps_per_epoch=len(items),
+        epochs=config.budget.epochs,
+        example=data.batch(items[0]),
     )
     learner = config.method.build(Run(config).network(task, device), task, plan)
     spent: list[float] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import ConfigError, TrainingDiverged, UnknownName
+from ..learning import METHODS, MethodConfig
 from ..tasks import TaskConfig
 from .budgets import match_parameters, match_time, parameters_of
 from .config import RunConfig
@@ -33,6 +34,7 @@ def compare(
     neurons: Sequence[NeuronLike],
     seeds: int | Sequence[int] = 3,
     *,
+    methods: Sequence[str | MethodConfig] = (),
     root: str | Path = "runs",
     data_root: str | Path | None = None,
     budget: BudgetKind | None = None,
@@ -40,12 +42,13 @@ def compare(
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> list[Outcome]:
-    """Train several neurons on one task, each with several seeds.
+    """Train several neurons on one task, each with every method and several seeds.
 
     Args:
         task: a registered name or a description.
         neurons: names, classes or descriptions; the first sets the budget.
         seeds: how many, counted from 0, or which.
+        methods: names or descriptions of learning methods; none: that of the task's recipe.
         root: folder of all runs.
         data_root: folder of the real data.
         budget: ``params`` scales widths to the first neuron's number of parameters, ``time``
@@ -60,7 +63,9 @@ def compare(
     Raises:
         UnknownName: no such task, neuron or budget; else what :meth:`Run.execute` raises.
     """
-    configs = plan_comparison(task, neurons, seeds, root=root, data_root=data_root, budget=budget, change=change)
+    configs = plan_comparison(
+        task, neurons, seeds, methods=methods, root=root, data_root=data_root, budget=budget, change=change
+    )
     return run_all(configs, root, data_root, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
@@ -69,6 +74,7 @@ def plan_comparison(
     neurons: Sequence[NeuronLike],
     seeds: int | Sequence[int] = 3,
     *,
+    methods: Sequence[str | MethodConfig] = (),
     root: str | Path = "runs",
     data_root: str | Path | None = None,
     budget: BudgetKind | None = None,
@@ -80,7 +86,11 @@ def plan_comparison(
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not neurons or not numbers:
         raise ConfigError(f"A comparison needs neurons and seeds, got {len(neurons)} and {len(numbers)}.")
-    configs = [change(describe_run(task, neuron)) for neuron in neurons]
+    plain = [describe_run(task, neuron) for neuron in neurons]
+    described = [METHODS.get(method)() if isinstance(method, str) else method for method in methods]
+    if described:
+        plain = [dataclasses.replace(config, method=method) for config in plain for method in described]
+    configs = [change(config) for config in plain]
     if budget is not None:
         built = configs[0].task.build(data_root)
         if budget == "params":

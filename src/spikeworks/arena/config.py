@@ -82,8 +82,10 @@ class RunConfig:
 
     @property
     def shown(self) -> str:
-        """The name in tables."""
-        return self.label or self.model_name
+        """The name in tables: the network's, and how it learns where that is not BPTT."""
+        if self.label is not None or type(self.method) is BPTTConfig:
+            return self.label or self.model_name
+        return f"{self.model_name} {self.method.name}"
 
     def directory(self, root: str | Path) -> Path:
         """``<root>/<task>/<model>-s<seed>-<id>``."""

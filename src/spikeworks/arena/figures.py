@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeworks.measure import stats
 
-from . import quantities
+from ..core import quantities
 from .labels import CHARACTER, label_ends, label_points, label_room, short
 from .store import Sample
 from .summary import Estimate, Metric, Row, frontier, number

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.batch import Batch
-from ..measure import energy, memory, speed
+from ..learning import Plan
+from ..measure import LiveMemory, energy, speed, watch_memory
 from ..tasks import Task
 from .checkpoint import Position, save_tensors
 from .config import RunConfig
@@ -48,7 +52,7 @@ def conclude(
             },
             "test": tested.values,
             "parameters": count_parameters(network),
-            **costs(network, task, batch),
+            **costs(config, network, task, batch),
             "spike_rates": tested.rates,
             "confusion": tested.confusion,
             "classes": None if task.signature.classes is None else list(task.signature.classes),
@@ -77,24 +81,46 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def costs(network: nn.Module, task: Task, batch: Batch) -> dict[str, Any]:
-    """Speed, memory and energy on one batch."""
-
-    def loss(output: Tensor) -> Tensor:
-        return task.loss(output, batch)
-
-    timed = speed(network, batch.x, batch.mask, loss, repeats=REPEATS, warmup=1)
-    kept = memory(network, batch.x, batch.mask, loss)
+def costs(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> dict[str, Any]:
+    """Speed, memory and energy on one batch; of training, those of whole updates by the run's own method."""
+    timed = speed(network, batch.x, batch.mask, training=False, repeats=REPEATS, warmup=1)
+    seconds, kept = updates(config, network, task, batch)
     priced = energy(network, batch.x, batch.mask)
     return {
         "speed": {
-            "train_samples_per_second": None if timed.training is None else timed.training.samples_per_second,
+            "train_samples_per_second": batch.size / seconds,
             "inference_samples_per_second": timed.inference.samples_per_second,
             "batch": timed.samples,
         },
-        "memory": {"saved_bytes": kept.saved_bytes, "peak_bytes": kept.peak_bytes, "batch": kept.samples},
+        "memory": {"saved_bytes": kept.saved_peak, "live_bytes": kept.live_peak, "batch": batch.size},
         "energy": priced.to_dict(),
     }
+
+
+def updates(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> tuple[float, LiveMemory]:
+    """Median seconds of an update, and the most that it holds in memory; a copy of the network learns."""
+    plan = Plan(
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        steps_per_epoch=1,
+        epochs=1,
+        seed=config.seed,
+        example=batch,
+    )
+    learner = config.method.build(copy.deepcopy(network), task, plan)
+    batch = dataclasses.replace(batch, fresh=True)
+    learner.update(batch)
+    spent = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        learner.update(batch)
+        if batch.x.is_cuda:
+            torch.cuda.synchronize(batch.x.device)
+        spent.append(time.perf_counter() - began)
+    given = [batch.x, *learner.network.parameters(), *learner.network.buffers()]
+    with watch_memory(given) as kept:
+        learner.update(batch)
+    return statistics.median(spent), kept
 
 
 def kernels(network: nn.Module, device: torch.device) -> dict[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from . import quantities
+from ..core import quantities
 from .summary import Row, frontier, separated
 
 

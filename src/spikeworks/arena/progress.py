@@ -15,6 +15,9 @@ class Progress:
     def begun(self, config: RunConfig, directory: Path, resumed: str | None) -> None:
         """A run starts; ``resumed`` says from where, or is ``None``."""
 
+    def noted(self, text: str) -> None:
+        """The learning method says something about its plan."""
+
     def trained(self, epoch: int, batch: int, batches: int, metrics: dict[str, float]) -> None:
         """A batch was learned."""
 

@@ -18,7 +18,8 @@ from typing import Any
 from spikeworks import __version__
 from spikeworks.core.files import write_text
 
-from . import figures, quantities
+from ..core import quantities
+from . import figures
 from .headline import headline
 from .page import page_template
 from .store import RunRecord, load_runs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from ..core.errors import UnknownName
 from ..layers import ReadoutConfig
-from ..models import EmbeddingConfig, StackConfig
+from ..models import NETWORKS, EmbeddingConfig, ModelConfig
 from ..neurons import Neuron, NeuronConfig, config_for
 from ..optim import AdamWConfig, ConstantConfig, CosineConfig, ScheduleConfig, StepConfig
 from ..tasks import TaskConfig, TaskDefaults, task_for
@@ -19,6 +21,7 @@ def describe_run(
     task: str | TaskConfig,
     neuron: NeuronLike,
     *,
+    network: str | None = None,
     seed: int = 0,
     label: str | None = None,
     **model: Any,
@@ -28,23 +31,27 @@ def describe_run(
     Args:
         task: a registered name or a description.
         neuron: what to train; a user's own class needs no registration here.
+        network: name of the network; ``None`` is the task's own.
         seed: of weights, order and dropout.
         label: name in tables.
-        model: fields of :class:`~spikeworks.models.StackConfig` that differ from the recipe.
+        model: fields of the network's description that differ from the recipe, for a stack those of
+            :class:`~spikeworks.models.StackConfig`.
 
     Raises:
-        UnknownName: no such task or neuron.
+        UnknownName: no such task, neuron, network or field.
 
     Example:
         >>> config = describe_run("seq-digits", "tc-lif", hidden=(32, 32))
         >>> config.shown, config.model.hidden, config.task_name
         ('tc-lif', (32, 32), 'seq-digits')
+        >>> describe_run("fashion-mnist", "lif", width=0.5).shown
+        'conv8-lif'
     """
     described = task_for(task) if isinstance(task, str) else task
     defaults = described.defaults()
     return RunConfig(
         task=described,
-        model=StackConfig(**{**_model(defaults), "neuron": describe_neuron(neuron), **model}),
+        model=describe_network(network or defaults.network, defaults, neuron, **model),
         optimizer=AdamWConfig(
             learning_rate=defaults.learning_rate, weight_decay=defaults.weight_decay, clip=defaults.clip or None
         ),
@@ -62,16 +69,34 @@ def describe_neuron(neuron: NeuronLike) -> NeuronConfig:
     return neuron.Config() if isinstance(neuron, type) else neuron
 
 
-def _model(defaults: TaskDefaults) -> dict[str, Any]:
+def describe_network(name: str, defaults: TaskDefaults, neuron: NeuronLike, **fields: Any) -> ModelConfig:
+    """The network called ``name`` as a task's recipe has it.
+
+    Args:
+        name: registered.
+        defaults: the recipe; what the network does not know of it is left out.
+        neuron: as for :func:`describe_run`.
+        fields: of the network's description, in place of the recipe's.
+
+    Raises:
+        UnknownName: no such network, neuron or field.
+    """
+    kind = NETWORKS.get(name)
+    known = [field.name for field in dataclasses.fields(kind)]
+    for field in fields:
+        if field not in known:
+            raise UnknownName(f"field of network {name}", field, known)
     embedding = None
     if defaults.embedding is not None:
         embedding = EmbeddingConfig(size=defaults.embedding, tied=defaults.hidden[-1] == defaults.embedding)
-    return {
+    recipe = {
+        "neuron": describe_neuron(neuron),
         "hidden": defaults.hidden,
         "readout": ReadoutConfig(kind=defaults.readout, scale=defaults.readout_scale),
         "dropout": defaults.dropout,
         "embedding": embedding,
     }
+    return kind(**{**{field: value for field, value in recipe.items() if field in known}, **fields})
 
 
 def _schedule(defaults: TaskDefaults) -> ScheduleConfig:

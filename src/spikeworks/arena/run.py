@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..core.config import canonical_json, to_dict
-from ..core.errors import RunError, TrainingDiverged
+from ..core.errors import ConfigError, RunError, TrainingDiverged
 from ..core.files import write_json, write_text
 from ..core.seeds import stream
 from ..learning import Plan
@@ -23,7 +23,7 @@ from ..measure import environment
 from ..tasks import SPLITS, Task
 from .checkpoint import Position, load_checkpoint, load_tensors, truncate_lines
 from .config import RunConfig
-from .distributed import agree, first, join, resolve_device
+from .distributed import agree, first, join, resolve_device, share
 from .finish import conclude, header
 from .lock import locked
 from .loop import Interrupted, Loop
@@ -90,11 +90,25 @@ class Run:
             return self._execute(task, network, device, progress if first() else Progress(), checkpoint_seconds)
 
     def network(self, task: Task, device: torch.device | str = "cpu") -> nn.Module:
-        """The untrained network: initial values depend on the seed alone."""
+        """The untrained network: initial values depend on the seed alone.
+
+        Raises:
+            ConfigError: the network takes another kind of input than the task gives.
+        """
         signature = task.signature
+        model: Any = self.config.model
+        if signature.frames and not getattr(model, "frames", False):
+            shape = " x ".join(map(str, signature.shape))
+            raise ConfigError(
+                f"Task {task.name} gives frames of {shape} values, and network "
+                f"{getattr(model, 'config_kind', type(model).__name__)} takes vectors.",
+                "take a network for frames (--network conv8), or the frames as vectors (--task.flatten True)",
+            )
         generator = stream(self.config.seed, "weights")
         tokens = signature.kind == "tokens"
-        return self.config.model.build(signature.inputs, signature.outputs, generator, tokens=tokens).to(device)
+        network = model.build(signature.inputs, signature.outputs, generator, tokens=tokens).to(device)
+        self.config.method.prepare(network)
+        return network
 
     def trained(self, task: Task | None = None, device: torch.device | str = "cpu") -> nn.Module:
         """The network with the weights chosen on validation.
@@ -116,12 +130,15 @@ class Run:
         if first():
             self._describe(resumes)
         budget, config = self.config.budget, self.config
+        data = task.data("train")
+        batches = data.plan(budget.batch_size)
         plan = Plan(
             optimizer=config.optimizer,
             schedule=config.schedule,
-            steps_per_epoch=len(task.data("train").plan(budget.batch_size)),
+            steps_per_epoch=len(batches),
             epochs=budget.epochs,
             seed=config.seed,
+            example=share(data.batch(batches[0])),
         )
         learner = config.method.build(network, task, plan)
         position = Position()
@@ -131,6 +148,8 @@ class Run:
         if first():
             truncate_lines(self.directory / "metrics.jsonl", position.lines)
         progress.begun(config, self.directory, str(position) if resumes else None)
+        for line in learner.notes:
+            progress.noted(line)
         loop = Loop(config, task, learner, self.directory, device, progress, seconds)
         try:
             with _stoppable(loop):

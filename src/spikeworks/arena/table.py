@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from . import quantities
+from ..core import quantities
 from .summary import Estimate, Row, number, summarize
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def columns(rows: Sequence[Row]) -> list[Column]:
 def _memory_about(rows: Sequence[Row]) -> str:
     batches = {number(record.result, "memory", "batch") for row in rows for record in row.records} - {None}
     sizes = ", ".join(f"{size:.0f}" for size in sorted(filter(None, batches)))
-    return f"kept for the backward pass of a batch{f' of {sizes} sequences' if sizes else ''}"
+    return f"most that is kept for backward at once in an update{f' of {sizes} sequences' if sizes else ''}"
 
 
 def score_text(row: Row) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..arena.config import RunConfig
 from ..arena.plugins import load_plugin
-from ..arena.resolve import describe_run
+from ..arena.resolve import describe_network, describe_run
 from ..core.errors import ConfigError, DataError
+from ..learning import METHODS
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..tasks import TaskConfig, task_for
 from .leaves import Values, apply_leaves
@@ -83,9 +84,15 @@ def change(args: argparse.Namespace, dotted: Values) -> Callable[[RunConfig], Ru
     def apply(config: RunConfig) -> RunConfig:
         if args.device is not None:
             config = dataclasses.replace(config, device=args.device)
+        if getattr(args, "network", None) is not None:
+            neuron: Any = getattr(config.model, "neuron", None)
+            model = describe_network(args.network, config.task.defaults(), neuron)
+            config = dataclasses.replace(config, model=model)
         if getattr(args, "optimizer", None) is not None:
             common = _common(config.optimizer, ("learning_rate", "weight_decay", "clip"))
             config = dataclasses.replace(config, optimizer=OPTIMIZERS.get(args.optimizer)(**common))
+        if getattr(args, "method", None) is not None:
+            config = dataclasses.replace(config, method=METHODS.get(args.method)())
         if getattr(args, "schedule", None) is not None:
             common = _common(config.schedule, ("warmup",))
             config = dataclasses.replace(config, schedule=SCHEDULES.get(args.schedule)(**common))

@@ -75,6 +75,10 @@ def _registry(what: str) -> Any:
         from ..neurons import NEURONS
 
         return NEURONS
+    if what == "networks":
+        from ..models import NETWORKS
+
+        return NETWORKS
     if what == "recipes":
         from ..recipes import RECIPES
 

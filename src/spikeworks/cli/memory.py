@@ -9,22 +9,25 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from ..arena import quantities
 from ..arena.config import RunConfig
 from ..arena.run import Run
+from ..core import quantities
 from ..core.batch import Batch
 from ..core.errors import ConfigError
 from ..measure.memory import MemoryReport, predict
-from ..models import StackConfig
+from ..models import FrameNetworkConfig, StackConfig
 from ..models.network import Memory
 from ..tasks import Task
+
+CHOOSING = (StackConfig, FrameNetworkConfig)
+"""Networks with a choice of what they keep."""
 
 
 def print_memory(configs: Sequence[RunConfig], root: str, data: str | None) -> int:
     """One table a run: bytes by part of the network, for each way to keep less."""
     for number, config in enumerate(configs):
         task = config.task.build(data)
-        modes = get_args(Memory) if isinstance(config.model, StackConfig) else ("as described",)
+        modes = get_args(Memory) if isinstance(config.model, CHOOSING) else ("as described",)
         reports = {mode: predicted(config, task, mode) for mode in modes}
         some = next(iter(reports.values()))
         print(f"{'' if number == 0 else chr(10)}# {config.directory(root)}")
@@ -36,19 +39,19 @@ def print_memory(configs: Sequence[RunConfig], root: str, data: str | None) -> i
         rows.append(("parameters", *(quantities.size(r.parameter_bytes) for r in reports.values())))
         for name, *sizes in rows:
             print(f"  {name:<12}" + "".join(f"{size:>14}" for size in sizes))
-        if isinstance(config.model, StackConfig):
+        if isinstance(config.model, CHOOSING):
             print(f"  this run has --model.memory {config.model.memory}")
     return 0
 
 
 def predicted(config: RunConfig, task: Task, mode: str) -> MemoryReport:
     """The memory of one training batch of a run, with another ``memory`` of its model."""
-    if isinstance(config.model, StackConfig):
+    if isinstance(config.model, CHOOSING):
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, memory=mode))
     signature, size = task.signature, config.budget.batch_size
     steps = _steps(task, size)
     tokens = signature.kind == "tokens"
-    shape = (size, steps) if tokens else (steps, size, signature.inputs)
+    shape = (size, steps) if tokens else (steps, size, *signature.shape)
 
     def loss(output: Tensor) -> Tensor:
         x = torch.zeros(shape, dtype=torch.int64) if tokens else torch.zeros(shape)

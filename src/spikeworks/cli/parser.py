@@ -12,7 +12,7 @@ from ..core.errors import ConfigError, UnknownName
 COMMANDS = {
     "quickstart": "train four neurons on the built-in task, print the table, write the report",
     "run": "train one neuron on one task",
-    "compare": "train several neurons with several seeds on one task",
+    "compare": "train several neurons, or with several methods, and several seeds on one task",
     "neuron": "one neuron on one page: conventions, cost, and pictures of what it does",
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
@@ -21,7 +21,7 @@ COMMANDS = {
     "doctor": "what this machine offers: compiler, kernels, GPU, data",
     "data": "get the files of a task, or hear which are wanted",
 }
-LISTS = ("tasks", "neurons", "recipes", "optimizers", "schedules", "methods", "surrogates")
+LISTS = ("tasks", "neurons", "networks", "recipes", "optimizers", "schedules", "methods", "surrogates")
 
 _LEAVES = (
     "Every setting of a run is an option as well: --model.neuron.decay 0.95, --task.by row, "
@@ -115,11 +115,13 @@ def _training(parser: Parser) -> None:
     how.add_argument("--epochs", metavar="N")
     how.add_argument("--batch-size", metavar="N")
     how.add_argument("--learning-rate", metavar="RATE")
-    how.add_argument("--hidden", nargs="+", metavar="N", help="widths of the layers")
+    how.add_argument("--network", metavar="NAME", help="see: spikeworks list networks (default: the task's)")
+    how.add_argument("--hidden", nargs="+", metavar="N", help="widths of the layers of a stack")
     how.add_argument("--patience", metavar="N", help="epochs without progress before training stops")
     how.add_argument("--max-seconds", metavar="S", help="training seconds")
     how.add_argument("--optimizer", metavar="NAME", help="see: spikeworks list optimizers")
     how.add_argument("--schedule", metavar="NAME", help="see: spikeworks list schedules")
+    how.add_argument("--method", metavar="NAME", help="how it learns (default: bptt); see: spikeworks list methods")
     how.add_argument("--describe", action="store_true", help="print all settings, train nothing")
     how.add_argument("--predict-memory", action="store_true", help="print what training keeps in memory, train nothing")
 
@@ -135,6 +137,7 @@ def _run(parser: Parser) -> None:
 def _compare(parser: Parser) -> None:
     _training(parser)
     parser.add_argument("--neurons", metavar="A,B,C", help="see: spikeworks list neurons")
+    parser.add_argument("--methods", metavar="A,B,C", help="see: spikeworks list methods")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many, counted from 0 (default: 3)")
     parser.add_argument("--budget", metavar="KIND", help="params: equal parameter counts; time: equal training seconds")
 

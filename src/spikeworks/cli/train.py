@@ -40,25 +40,38 @@ def compare(args: argparse.Namespace, dotted: Values) -> int:
     """Train several neurons with several seeds and print the table."""
     for path in args.plugin:
         load_plugin(path)
-    names = [name.strip() for name in (args.neurons or "").split(",") if name.strip()]
+    names, methods = _names(args.neurons), _names(args.methods)
+    if methods and args.method:
+        raise ConfigError(f"--methods names all that are compared; leave out --method {args.method}.")
+    if not names and methods:
+        names = ["lif"]
     if not names:
-        raise ConfigError("Which neurons? Give --neurons A,B,C.", "spikeworks list neurons shows all")
+        raise ConfigError(
+            "What is compared? Give --neurons A,B,C, --methods A,B,C, or both.",
+            "spikeworks list neurons and spikeworks list methods show all",
+        )
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
     configs = plan_comparison(
         task_of(args, dotted),
         names,
         args.seeds,
+        methods=methods,
         root=args.out,
         data_root=args.data,
         budget=args.budget,
         change=change(args, dotted),
     )
+    once = configs[: len(names) * max(1, len(methods))]
     if args.describe:
-        return _print_settings(configs[: len(names)], args.out)
+        return _print_settings(once, args.out)
     if args.predict_memory:
-        return print_memory(configs[: len(names)], args.out, args.data)
+        return print_memory(once, args.out, args.data)
     return _carry_out(configs, args)
+
+
+def _names(given: str | None) -> list[str]:
+    return [name.strip() for name in (given or "").split(",") if name.strip()]
 
 
 def quickstart(args: argparse.Namespace, dotted: Values) -> int:
@@ -113,7 +126,7 @@ def _print_run(directory: Path) -> None:
 def _print_settings(configs: Sequence[RunConfig], root: str) -> int:
     for config in configs:
         print(f"# {config.directory(root)}")
-        for name in ("optimizer", "schedule"):
+        for name in ("method", "optimizer", "schedule"):
             print(f"--{name} {to_dict(getattr(config, name))['kind']}")
         for name, value in leaves(config):
             words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

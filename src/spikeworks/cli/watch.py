@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..arena import quantities
 from ..arena.config import RunConfig
 from ..arena.progress import Progress
+from ..core import quantities
 from ..core.errors import SpikeworksError
 
 
@@ -56,6 +56,10 @@ class Watch(Progress):
         if self.moving:
             self._end_bar()
             self._task = self.bar.add_task(self._name, total=self._epochs)
+
+    def noted(self, text: str) -> None:
+        """Show it."""
+        self._say(text)
 
     def trained(self, epoch: int, batch: int, batches: int, metrics: dict[str, float]) -> None:
         """Move the line."""

@@ -36,6 +36,11 @@ class Batch:
         return self.target.shape[0]
 
     @property
+    def length(self) -> int:
+        """Number of steps T of the longest sequence."""
+        return self.x.shape[1] if self.tokens else self.x.shape[0]
+
+    @property
     def count(self) -> int:
         """Number of targets: B, or B times T for tokens."""
         return self.target.numel()

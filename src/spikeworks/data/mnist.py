@@ -41,9 +41,14 @@ def load_mnist(root: str | Path | None, part: str) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: files missing or damaged, or counts that differ from the published ones.
     """
-    paths = locate(MNIST, root)
+    return load_idx_part(MNIST, root, part)
+
+
+def load_idx_part(files: FileSet, root: str | Path | None, part: str) -> tuple[Tensor, Tensor]:
+    """One part of a set with MNIST's file names, counts and number of classes; see :func:`load_mnist`."""
+    paths = locate(files, root)
     prefix, count = _PARTS[part]
     images = read_idx(paths[f"{prefix}-images-idx3-ubyte.gz"], dimensions=3, count=count)
     labels = read_idx(paths[f"{prefix}-labels-idx1-ubyte.gz"], dimensions=1, count=count).long()
-    check_arrays(f"MNIST {part}", images, labels, classes=10)
+    check_arrays(f"{files.title} {part}", images, labels, classes=10)
     return images, labels

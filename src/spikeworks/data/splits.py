@@ -84,6 +84,24 @@ def stratified_subset(labels: Sequence[Hashable], size: int, seed: int, who: str
     return sorted(i for members, count in zip(groups, take, strict=True) for i in members[:count])
 
 
+def stratified_part_of(
+    index: Sequence[int], labels: Sequence[Hashable], size: int | None, seed: int, who: str = "the data"
+) -> list[int]:
+    """``size`` of the positions ``index`` with the proportions of their classes kept; ``None``: all of them.
+
+    Args:
+        index: positions in ``labels``.
+        labels: classes of all samples.
+        size, seed, who: as for :func:`stratified_subset`.
+
+    Raises:
+        ConfigError: ``size`` is not between 1 and the number of positions.
+    """
+    if size is None:
+        return list(index)
+    return [index[i] for i in stratified_subset([labels[i] for i in index], size, seed, who)]
+
+
 def stratified_parts(
     labels: Sequence[Hashable], sizes: Sequence[int], seed: int, who: str = "the data"
 ) -> list[list[int]]:

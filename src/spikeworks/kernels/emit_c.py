@@ -211,12 +211,13 @@ void forward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
         return f"""
 /* gy: [T, M], its rows G apart: 0 where all steps have the same gradient. gend[k]: [M] or NULL for
    zero. Writes gx[k]: [T, M], grest[k]: [M] or NULL, gp[k]: [M] for each wanted parameter, to which
-   it adds where accumulate is set. gend[k] and grest[k] may be one array. Returns 1 where memory is
-   short. */
+   it adds where accumulate is set. gend[k] and grest[k] may be one array. With a window above 0 no
+   gradient passes from a step t with t % window == 0 to the states before it. Returns 1 where memory
+   is short. */
 int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, const int32_t *vector,
              const real *borders, const real *gy, int64_t G, const real *const *gend, real *const *gx,
              real *const *grest,
-             real *const *gp, int32_t accumulate, int64_t first, int64_t last) {{
+             real *const *gp, int32_t accumulate, int64_t window, int64_t first, int64_t last) {{
     real *scratch = malloc((size_t)(CHUNK + 1) * (STATES + 1) * ROW * sizeof(real));
     real adjoint[STATES + 1][ROW];
     real total[{len(wanted)} + 1][ROW];
@@ -262,6 +263,7 @@ int backward(int64_t M, int64_t T, const real *const *x, const real *const *p, c
 {pull}
                 }}
                 if (past) {{ {write_rows} }}
+                if (window && t % window == 0) memset(adjoint, 0, sizeof adjoint);
             }}
         }}
         for (int k = 0; k < STATES; ++k)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .graph import INFIX, Graph, Operand, Ref
+from .run import detached, summed
 from .trace import TracedStep
 
 CHUNK = 32
@@ -52,6 +53,8 @@ def _expression(op: str, a: list[str], operands: Sequence[Operand]) -> str:
         return f"-{a[0]}"
     if op == "not":
         return f"~{a[0]}"
+    if not any(isinstance(o, Ref) for o in operands):  # torch's functions want tensors
+        return f"torch.{op}({', '.join(f'x0.new_tensor({value})' for value in a)})"
     if op in ("minimum", "maximum") and not all(isinstance(o, Ref) for o in operands):
         tensor, bound = (a[0], a[1]) if isinstance(operands[0], Ref) else (a[1], a[0])
         return f"torch.clamp({tensor}, {'max' if op == 'minimum' else 'min'}={bound})"
@@ -90,16 +93,23 @@ class TorchStep:
         return self._backward[wanted]
 
     def __call__(
-        self, inputs: Sequence[Tensor], states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor | None],
+        parameters: Sequence[Tensor],
+        window: int | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the whole sequence; shapes as in ``FusedStep``."""
-        y, *end = _Looped.apply(self, *inputs, *states, *parameters)  # type: ignore[misc]
+        """Run the whole sequence; shapes and window as in ``FusedStep``."""
+        if not self.traced.states:
+            return _AtOnce.apply(self, *inputs, *parameters), ()  # type: ignore[return-value]
+        states = detached(states, window)
+        y, *end = _Looped.apply(self, window or 0, *inputs, *states, *parameters)  # type: ignore[misc]
         return y, tuple(end)
 
 
 class _Looped(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, step: TorchStep, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, step: TorchStep, window: int, *tensors: Tensor | None) -> Any:
         first = step.traced.inputs
         inputs = [x for x in tensors[:first] if x is not None]
         states, parameters = tensors[first : first + step.traced.states], tensors[first + step.traced.states :]
@@ -112,7 +122,7 @@ class _Looped(torch.autograd.Function):
                 borders += now
             y[t], *now = step.forward(*x_t, *now, *values)
         if differentiate:
-            ctx.step = step
+            ctx.step, ctx.window = step, window
             ctx.save_for_backward(*inputs, *values, *borders)
         # a state that is an input or shared with another must not be returned as it is
         return (y, *(s.clone() for s in now))
@@ -127,7 +137,7 @@ class _Looped(torch.autograd.Function):
         x = inputs[0]
         gy = torch.zeros_like(x) if gy is None else gy
         adjoint = [torch.zeros_like(x[0]) if g is None else g for g in gend]
-        needs = ctx.needs_input_grad[1 + channels :]
+        needs = ctx.needs_input_grad[2 + channels :]
         wanted = tuple(k for k in range(parameters) if needs[count + k])
         pull = step.backward(wanted)
         totals: list[Any] = [0.0] * len(wanted)
@@ -143,12 +153,34 @@ class _Looped(torch.autograd.Function):
                 for target, value in zip(gx, found[:channels], strict=True):
                     target[t] = value
                 adjoint = list(found[channels : channels + count])
+                if ctx.window and t % ctx.window == 0:
+                    adjoint = [torch.zeros_like(x[0]) for _ in adjoint]
                 totals = [a + b for a, b in zip(totals, found[channels + count :], strict=True)]
         grest = [_like(g, x[0]) if needed else None for g, needed in zip(adjoint, needs[:count], strict=True)]
-        gparameters: list[Tensor | None] = [None] * parameters
-        for k, total in zip(wanted, totals, strict=True):
-            gparameters[k] = _like(total, x[0]) if values[k].dim() else _like(total, x[0]).sum()
-        return (None, *gx, *grest, *gparameters)
+        totals = [_like(total, x[0]) for total in totals]
+        return (None, None, *gx, *grest, *summed(totals, values, wanted))
+
+
+class _AtOnce(torch.autograd.Function):
+    """A step without states: all steps in one evaluation."""
+
+    @staticmethod
+    def forward(ctx: Any, step: TorchStep, *tensors: Tensor) -> Any:
+        ctx.step = step
+        ctx.save_for_backward(*tensors)
+        (y,) = step.forward(*tensors)
+        return _like(y, tensors[0]).expand_as(tensors[0]).clone()  # an input must not be returned as it is
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gy: Tensor) -> Any:
+        step, tensors = ctx.step, ctx.saved_tensors
+        channels = step.traced.inputs
+        x, values = tensors[0], tensors[channels:]
+        wanted = tuple(k for k in range(len(values)) if ctx.needs_input_grad[1 + channels + k])
+        found = [_like(g, x).expand_as(x) for g in step.backward(wanted)(*tensors, gy)]
+        totals = [g.sum(0) for g in found[channels:]]
+        return (None, *found[:channels], *summed(totals, values, wanted))
 
 
 def _like(value: Any, template: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ x, y and their gradients gx, gy: [T, M]; rows of gy are G apart, 0 where all ste
 Parameters p: one number, or [M] where VECTOR. States s before the first step, e after the last, their
 gradients a, and the total gradients of parameters over time: [M]. border: [ceil(T / chunk), states, M].
 What may be None is zero, or not wanted. One tensor may be the input and the output of a state, a gradient
-or a total.
+or a total. With a WINDOW above 0 no gradient passes from a step t with t % WINDOW == 0 to the states before it.
 """
 
 import triton
@@ -207,7 +208,9 @@ class _Writer:
             names = self.names(states[j], j) | {"g_y": f"gy_t{j}"} | {f"g_s{k}": name for k, name in enumerate(adjoint)}
             body, found = self.body(gradient, names, f"v{j}_")
             after, added = found[len(self.x) : first_parameter], found[first_parameter:]
-            loop += body + [f"a{k}_t{j} = tl.where(now > {j}, {after[k]}, {adjoint[k]})" for k in self.s]
+            loop += body + self.cut(after, j)
+            after = [f"b{k}_t{j}" for k in self.s]
+            loop += [f"a{k}_t{j} = tl.where(now > {j}, {after[k]}, {adjoint[k]})" for k in self.s]
             loop += [f"total{k}_t{j} = {sums[k]} + tl.where(now > {j}, {added[k]}, zero)" for k in totals]
             adjoint, sums = [f"a{k}_t{j}" for k in self.s], [f"total{k}_t{j}" for k in totals]
             for k in self.x:
@@ -223,13 +226,24 @@ class _Writer:
         for k in self.s:
             lines += [f"if a{k}_out is not None:", f"    tl.store(a{k}_out + first + lane, a{k}, mask=here)"]
         lines += [f"tl.store(total{k}_out + first + lane, total{k}, mask=here)" for k in totals]
-        return self.kernel("backward", ["T", "M", "G"], arguments, lines)
+        return self.kernel("backward", ["T", "M", "G"], arguments, lines, ["WINDOW"])
 
     # -- pieces ----------------------------------------------------------------------------
 
-    def kernel(self, name: str, sizes: list[str], arguments: list[str], body: list[str]) -> str:
+    def cut(self, gradients: list[str], j: int) -> list[str]:
+        """Gradients of the states before step ``j`` of the chunk, as ``b``: none where a window begins."""
+        if not gradients:
+            return []
+        lines = [f"b{k}_t{j} = {name}" for k, name in enumerate(gradients)]
+        step = f"T - left + {self.pipeline.backward * self.pipeline.chunk + j}"
+        begins = [f"b{k}_t{j} = tl.where(({step}) % WINDOW == 0, zero, b{k}_t{j})" for k in self.s]
+        return [*lines, "if WINDOW:", *_indent(begins)]
+
+    def kernel(
+        self, name: str, sizes: list[str], arguments: list[str], body: list[str], more: Sequence[str] = ()
+    ) -> str:
         """The function around ``body``, which was written first and has collected the constants."""
-        flags = [f"VECTOR{k}: tl.constexpr" for k in self.p]
+        flags = [f"{name}: tl.constexpr" for name in (*(f"VECTOR{k}" for k in self.p), *more)]
         lines = ["first = tl.program_id(0).to(tl.int64) * BLOCK", "lane = tl.arange(0, BLOCK)"]
         lines += ["here = first + lane < M", "row = tl.cast(M, tl.int64)", f"last = (T - 1) // {self.pipeline.chunk}"]
         for text, constant in ({"0.0": "zero", "1.0": "one"} | self.constants).items():

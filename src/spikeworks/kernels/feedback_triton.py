@@ -14,6 +14,7 @@ from torch import Tensor
 from .emit_triton import Pipeline
 from .feedback import _backward_results as backward_results
 from .feedback import _forward_results as forward_results
+from .feedback import cut
 from .run import contiguous
 from .run_triton import kernels_of, launch, step_of
 
@@ -21,7 +22,7 @@ ONE_STEP = Pipeline(1, 0, 0)
 
 
 def forward(
-    x: Tensor,
+    inputs: Sequence[Tensor],
     weight: Tensor,
     bias: Tensor,
     last: Tensor,
@@ -31,27 +32,29 @@ def forward(
     key: str,
     wanted: Sequence[int],
     differentiate: bool,
-) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
-    """Outputs and currents ``[T, B, N]``, last states ``[M]``, states before each step ``[T, S, M]`` (none: T = 0)."""
-    y, now, current, borders = forward_results(
-        x, weight, bias, last, others, states, parameters, key, wanted, differentiate
+) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+    """Outputs ``[T, B, N]``, last states ``[M]``, currents ``[T, B, N]``, states before each step ``[T, S, M]``."""
+    y, now, currents, borders = forward_results(
+        inputs, weight, bias, last, others, states, parameters, key, wanted, differentiate
     )
     for state, start in zip(now, states, strict=True):
         state.zero_() if start is None else state.copy_(start)
-    torch.add(x, bias, out=current)
+    for x, b, current in zip(inputs, bias, currents, strict=True):
+        torch.add(x, b, out=current)
     kernel, values = kernels_of(step_of(key), ONE_STEP, tuple(wanted)).forward, contiguous(parameters)
     fixed, vector = (*values, *now), [p.dim() > 0 for p in parameters]
-    transposed, before = weight.t(), last
-    signals = [one.flatten(1) for one in (y, current, *others)]
+    reached, before = [(current, w.t()) for current, w in zip(currents, weight, strict=True)], last
+    signals = [one.flatten(1) for one in (y, *currents, *others)]
     for t, (out, *rows) in enumerate(zip(*signals, strict=True)):
-        current[t].addmm_(before, transposed)
+        for current, transposed in reached:
+            current[t].addmm_(before, transposed)
         launch(kernel, out, *rows, *fixed, out, *now, borders[t] if differentiate else None, *vector)
         before = y[t]
-    return y, now, current, borders
+    return y, now, currents, borders
 
 
 def backward(
-    current: Tensor,
+    currents: Sequence[Tensor],
     weight: Tensor,
     others: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -60,24 +63,27 @@ def backward(
     gend: Sequence[Tensor | None],
     key: str,
     wanted: Sequence[int],
+    window: int = 0,
+    feedback: bool = True,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Gradients of current and others ``[T, B, N]``, and of first states and wanted parameters ``[M]``."""
-    gx, adjoint, totals = backward_results(current, weight, others, parameters, borders, gy, gend, key, wanted)
+    """Gradients of currents and others ``[T, B, N]``, and of first states and wanted parameters ``[M]``."""
+    gx, adjoint, totals = backward_results(currents, weight, others, parameters, borders, gy, gend, key, wanted)
     for state, end in zip(adjoint, gend, strict=True):
         state.zero_() if end is None else state.copy_(end)
     for total in totals:
         total.zero_()
     gradient = gy.clone(memory_format=torch.contiguous_format)
-    kernel, values = kernels_of(step_of(key), ONE_STEP, tuple(wanted)).backward, contiguous(parameters)
-    vector = [p.dim() > 0 for p in parameters]
-    given, found = ([one.flatten(1) for one in many] for many in ((current, *others), gx))
-    for t in reversed(range(len(current))):
-        if t + 1 < len(current):
-            gradient[t].addmm_(gx[0][t + 1], weight)
+    module, values = kernels_of(step_of(key), ONE_STEP, tuple(wanted)), contiguous(parameters)
+    vector, heard = [p.dim() > 0 for p in parameters], list(zip(gx, weight, strict=False))
+    given, found = ([one.flatten(1) for one in many] for many in ((*currents, *others), gx))
+    for t in reversed(range(len(gy))):
+        if t + 1 < len(gy) and feedback and not cut(t + 1, window):
+            for g, w in heard:
+                gradient[t].addmm_(g[t + 1], w)
         g = gradient[t].flatten()
         launch(
-            kernel, g, 0, *(x[t] for x in given), *values, borders[t], g, *adjoint,
-            *(x[t] for x in found), *adjoint, *totals, *totals, *vector,
+            module.backward, g, 0, *(x[t] for x in given), *values, borders[t], g, *adjoint,
+            *(x[t] for x in found), *adjoint, *totals, *totals, *vector, int(cut(t, window)),
         )  # fmt: skip
     return gx, adjoint, totals
 

@@ -175,6 +175,8 @@ def _neutral(op: str, args: tuple[Operand, ...]) -> Operand | None:
         return args[1] if const(0, 1.0) else args[0] if const(1, 1.0) else None
     if op == "div" and const(1, 1.0):
         return args[0]
+    if op == "where" and isinstance(args[0], bool):
+        return args[1] if args[0] else args[2]
     if op == "where" and args[1] == args[2] and isinstance(args[1], Ref):
         return args[1]
     return None

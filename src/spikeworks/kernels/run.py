@@ -64,7 +64,11 @@ class FusedStep:
         return emit_c(self.traced, self.dtype, self.tiling, parameter_gradients)
 
     def __call__(
-        self, inputs: Sequence[Tensor], states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor | None],
+        parameters: Sequence[Tensor],
+        window: int | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the whole sequence.
 
@@ -72,17 +76,19 @@ class FusedStep:
             inputs: ``[T, M]`` each.
             states: one ``[M]`` tensor a state, or ``None`` for zero.
             parameters: one tensor a parameter, a scalar ``[]`` or ``[M]``.
+            window: no gradient passes from step t to the states before it where ``t % window == 0``.
 
         Returns:
             The outputs ``[T, M]`` and the states after the last step, ``[M]`` each.
         """
-        return self.run(inputs, states, parameters)[:2]
+        return self.run(inputs, states, parameters, window)[:2]
 
     def run(
         self,
         inputs: Sequence[Tensor],
         states: Sequence[Tensor | None],
         parameters: Sequence[Tensor],
+        window: int | None = None,
         pack: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """As a call does; ``pack`` adds the outputs as bits, ``[T, M / 8]``, where M is a multiple of 8 (else none)."""
@@ -91,8 +97,8 @@ class FusedStep:
             if p.dim() > 1 or (p.dim() == 1 and p.shape[0] != neurons):
                 raise KernelError(f"A parameter has shape {list(p.shape)}, expected [] or [{neurons}].")
         if needs_gradient(*inputs, *states, *parameters):
-            counts, wanted = (len(inputs), len(states)), wanted_of(parameters)
-            y, bits, *end = _Fused.apply(self.key, counts, wanted, pack, *inputs, *states, *parameters)  # type: ignore[misc]
+            counts, wanted, states = (len(inputs), len(states)), wanted_of(parameters), detached(states, window)
+            y, bits, *end = _Fused.apply(self.key, counts, wanted, window, pack, *inputs, *states, *parameters)  # type: ignore[misc]
         else:
             y, end, _, bits = torch.ops.spikeworks.fused(inputs, states, parameters, self.key, (), False, pack)
         return y, tuple(end), bits
@@ -114,6 +120,11 @@ def needs_gradient(*tensors: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
+def detached(states: Sequence[Tensor | None], window: int | None) -> Sequence[Tensor | None]:
+    """The states before the first step, as a gradient may reach them."""
+    return states if window is None else [None if s is None else s.detach() for s in states]
+
+
 def wanted_of(parameters: Sequence[Tensor]) -> tuple[int, ...]:
     """Indices of the parameters that need a gradient."""
     return tuple(k for k, p in enumerate(parameters) if p.requires_grad)
@@ -129,7 +140,15 @@ def summed(totals: Sequence[Tensor], parameters: Sequence[Tensor], wanted: Seque
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, key: str, counts: tuple[int, int], wanted: tuple[int, ...], pack: bool, *tensors: Any) -> Any:
+    def forward(
+        ctx: Any,
+        key: str,
+        counts: tuple[int, int],
+        wanted: tuple[int, ...],
+        window: int | None,
+        pack: bool,
+        *tensors: Any,
+    ) -> Any:
         first_state, states = counts
         first_parameter = first_state + states
         inputs, parameters = tensors[:first_state], tensors[first_parameter:]
@@ -137,7 +156,7 @@ class _Fused(torch.autograd.Function):
             inputs, tensors[first_state:first_parameter], parameters, key, wanted, True, pack
         )
         ctx.mark_non_differentiable(bits)
-        ctx.key, ctx.counts, ctx.wanted = key, counts, wanted
+        ctx.key, ctx.counts, ctx.wanted, ctx.window = key, counts, wanted, window
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(borders, *inputs, *parameters)
         return (y, bits, *end)
@@ -150,11 +169,11 @@ class _Fused(torch.autograd.Function):
         inputs, parameters = saved[:first_state], saved[first_state:]
         gy = torch.zeros_like(inputs[0]) if gy is None else gy
         gx, grest, totals = torch.ops.spikeworks.fused_backward(
-            inputs, parameters, borders, gy, gend, ctx.key, ctx.wanted
+            inputs, parameters, borders, gy, gend, ctx.key, ctx.wanted, ctx.window or 0
         )
-        needed = ctx.needs_input_grad[4 + first_state : 4 + first_state + states]
+        needed = ctx.needs_input_grad[5 + first_state : 5 + first_state + states]
         grest = [g if n else None for g, n in zip(grest, needed, strict=True)]
-        return (None, None, None, None, *gx, *grest, *summed(totals, parameters, ctx.wanted))
+        return (None, None, None, None, None, *gx, *grest, *summed(totals, parameters, ctx.wanted))
 
 
 def _forward_results(
@@ -214,6 +233,7 @@ def _backward_results(
     gend: Sequence[Tensor | None],
     key: str,
     wanted: Sequence[int],
+    window: int = 0,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     steps, neurons = gy.shape
     gx = [gy.new_empty(steps, neurons) for _ in inputs]
@@ -222,7 +242,7 @@ def _backward_results(
 
 @operator(
     "fused_backward(Tensor[] inputs, Tensor[] parameters, Tensor borders, Tensor gy, Tensor?[] gend, str key,"
-    " int[] wanted) -> (Tensor[], Tensor[], Tensor[])",
+    " int[] wanted, int window=0) -> (Tensor[], Tensor[], Tensor[])",
     _backward_results,
 )
 def _backward(
@@ -233,8 +253,12 @@ def _backward(
     gend: Sequence[Tensor | None],
     key: str,
     wanted: Sequence[int],
+    window: int = 0,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Gradients of the inputs ``[T, M]``, of the first states ``[M]`` and of the wanted parameters ``[M]``."""
+    """Gradients of the inputs ``[T, M]``, of the first states ``[M]`` and of the wanted parameters ``[M]``.
+
+    ``window`` is 0 where gradients pass every step.
+    """
     gx, grest, totals = _backward_results(inputs, parameters, borders, gy, gend, key, wanted)
     steps, neurons = gy.shape
     library = library_of(step_of(key), tuple(wanted))
@@ -247,7 +271,7 @@ def _backward(
     def part(low: int, high: int) -> None:
         failed = library.backward(
             neurons, steps, x, p, vector, borders.data_ptr(),
-            given.data_ptr(), apart, last, into, rest, sums, 0, low, high,
+            given.data_ptr(), apart, last, into, rest, sums, 0, window, low, high,
         )  # fmt: skip
         if failed:
             raise MemoryError("the backward kernel could not allocate its scratch space")
@@ -264,7 +288,7 @@ def library_of(fused: FusedStep, wanted: tuple[int, ...]) -> ctypes.CDLL:
     size, address = ctypes.c_int64, ctypes.c_void_p
     library.forward.argtypes = [size, size, *[address] * 8, size, size]
     library.forward.restype = None
-    library.backward.argtypes = [size, size, *[address] * 5, size, *[address] * 4, ctypes.c_int32, size, size]
+    library.backward.argtypes = [size, size, *[address] * 5, size, *[address] * 4, ctypes.c_int32, size, size, size]
     library.backward.restype = ctypes.c_int
     return library
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from ..core.errors import KernelError
 from .emit_triton import Pipeline, choose_pipeline, emit_triton
 from .operators import differentiated_once, operator
-from .run import DTYPES, contiguous, needs_gradient, summed, wanted_of
+from .run import DTYPES, contiguous, detached, needs_gradient, summed, wanted_of
 from .trace import TracedStep
 
 Implementation = TypeVar("Implementation", bound=Callable[..., Any])
@@ -116,7 +116,11 @@ class TritonStep:
         return emit_triton(self.traced, self.dtype, self.pipeline(steps, neurons), parameter_gradients)
 
     def __call__(
-        self, inputs: Sequence[Tensor], states: Sequence[Tensor | None], parameters: Sequence[Tensor]
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor | None],
+        parameters: Sequence[Tensor],
+        window: int | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the whole sequence.
 
@@ -124,6 +128,7 @@ class TritonStep:
             inputs: ``[T, M]`` each.
             states: one ``[M]`` tensor a state, or ``None`` for zero.
             parameters: one tensor a parameter, a scalar ``[]`` or ``[M]``.
+            window: no gradient passes from step t to the states before it where ``t % window == 0``.
 
         Returns:
             The outputs ``[T, M]`` and the states after the last step, ``[M]`` each.
@@ -133,8 +138,8 @@ class TritonStep:
             if p.dim() > 1 or (p.dim() == 1 and p.shape[0] != neurons):
                 raise KernelError(f"A parameter has shape {list(p.shape)}, expected [] or [{neurons}].")
         if needs_gradient(*inputs, *states, *parameters):
-            counts, wanted = (len(inputs), len(states)), wanted_of(parameters)
-            y, *end = _Launched.apply(self.key, counts, wanted, *inputs, *states, *parameters)  # type: ignore[misc]
+            counts, wanted, states = (len(inputs), len(states)), wanted_of(parameters), detached(states, window)
+            y, *end = _Launched.apply(self.key, counts, wanted, window, *inputs, *states, *parameters)  # type: ignore[misc]
         else:
             y, end, _ = torch.ops.spikeworks.launched(inputs, states, parameters, self.key, (), False)
         return y, tuple(end)
@@ -151,7 +156,9 @@ def step_of(key: str) -> TritonStep:
 
 class _Launched(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, key: str, counts: tuple[int, int], wanted: tuple[int, ...], *tensors: Any) -> Any:
+    def forward(
+        ctx: Any, key: str, counts: tuple[int, int], wanted: tuple[int, ...], window: int | None, *tensors: Any
+    ) -> Any:
         first_state, first_parameter = counts[0], sum(counts)
         inputs, states, parameters = (
             tensors[:first_state],
@@ -159,7 +166,7 @@ class _Launched(torch.autograd.Function):
             tensors[first_parameter:],
         )
         y, end, borders = torch.ops.spikeworks.launched(inputs, states, parameters, key, wanted, True)
-        ctx.key, ctx.counts, ctx.wanted = key, counts, wanted
+        ctx.key, ctx.counts, ctx.wanted, ctx.window = key, counts, wanted, window
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(borders, *inputs, *parameters)
         return (y, *end)
@@ -171,16 +178,16 @@ class _Launched(torch.autograd.Function):
         borders, *saved = ctx.saved_tensors
         inputs, parameters = saved[:first_state], saved[first_state:]
         gy = torch.zeros_like(inputs[0]) if gy is None else gy
-        needed = ctx.needs_input_grad[3:]
+        needed = ctx.needs_input_grad[4:]
         driven = [k for k in range(first_state) if needed[k]]
         found, grest, totals = torch.ops.spikeworks.launched_backward(
-            inputs, parameters, borders, gy, gend, ctx.key, ctx.wanted, driven
+            inputs, parameters, borders, gy, gend, ctx.key, ctx.wanted, driven, ctx.window or 0
         )
         gx: list[Tensor | None] = [None] * first_state
         for k, g in zip(driven, found, strict=True):
             gx[k] = g
         grest = [g if n else None for g, n in zip(grest, needed[first_state:first_parameter], strict=True)]
-        return (None, None, None, *gx, *grest, *summed(totals, parameters, ctx.wanted))
+        return (None, None, None, None, *gx, *grest, *summed(totals, parameters, ctx.wanted))
 
 
 def _forward_results(
@@ -232,6 +239,7 @@ def _backward_results(
     key: str,
     wanted: Sequence[int],
     driven: Sequence[int],
+    window: int = 0,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     steps, neurons = gy.shape
     gx = [gy.new_empty(steps, neurons) for _ in driven]
@@ -240,7 +248,7 @@ def _backward_results(
 
 @on_every_device(
     "launched_backward(Tensor[] inputs, Tensor[] parameters, Tensor borders, Tensor gy, Tensor?[] gend, str key,"
-    " int[] wanted, int[] driven) -> (Tensor[], Tensor[], Tensor[])",
+    " int[] wanted, int[] driven, int window=0) -> (Tensor[], Tensor[], Tensor[])",
     _backward_results,
 )
 def _backward(
@@ -252,6 +260,7 @@ def _backward(
     key: str,
     wanted: Sequence[int],
     driven: Sequence[int],
+    window: int = 0,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Gradients of the driven inputs ``[T, M]``, of the first states and of the wanted parameters, ``[M]``."""
     gx, grest, totals = _backward_results(inputs, parameters, borders, gy, gend, key, wanted, driven)
@@ -263,7 +272,7 @@ def _backward(
     launch(
         kernels.backward, gy, apart, *contiguous(inputs), *contiguous(parameters), borders, given, *contiguous(gend),
         *(written.get(k) for k in range(len(inputs))), *grest, *(None for _ in wanted), *totals,
-        *map(_is_vector, parameters),
+        *map(_is_vector, parameters), window,
     )  # fmt: skip
     return gx, grest, totals
 

@@ -215,7 +215,7 @@ class _Builder:
         self.nodes: list[Node] = []
 
     def __call__(self, op: str, *args: Operand) -> Operand:
-        folded = _fold(op, args)
+        folded = fold(op, args)
         if folded is not None:
             return folded
         self.nodes.append(Node(op, args))
@@ -245,7 +245,8 @@ class _Builder:
         return self.real(value)
 
 
-def _fold(op: str, args: tuple[Operand, ...]) -> Operand | None:
+def fold(op: str, args: tuple[Operand, ...]) -> Operand | None:
+    """The constant that a node of constants is, where every dtype has the same one; else ``None``."""
     if any(isinstance(a, Ref) for a in args):
         return None
     pure = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "cast": float}

@@ -7,12 +7,14 @@ from .delay_kernel import delay_kernel
 from .dropout import TimeTiedDropout
 from .embedding import Embedding
 from .norm import BatchNorm, LayerNorm
+from .norm_time import BatchNormThroughTime, EachInputStepwise, TemporalEffectiveBatchNorm, ThresholdBatchNorm
 from .readout import Readout, ReadoutConfig, ReadoutState
 from .recurrent import Recurrent, RecurrentState
 from .synapse import Conv1d, Dense
 
 __all__ = [
     "BatchNorm",
+    "BatchNormThroughTime",
     "BranchedDense",
     "BufferBytes",
     "Conv1d",
@@ -21,6 +23,7 @@ __all__ = [
     "DelayLinear",
     "Dense",
     "EachInput",
+    "EachInputStepwise",
     "Embedding",
     "LayerNorm",
     "Readout",
@@ -28,6 +31,8 @@ __all__ = [
     "ReadoutState",
     "Recurrent",
     "RecurrentState",
+    "TemporalEffectiveBatchNorm",
+    "ThresholdBatchNorm",
     "TimeTiedDropout",
     "delay_kernel",
 ]

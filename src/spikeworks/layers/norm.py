@@ -8,23 +8,69 @@ from torch import Tensor, nn
 from ..core.operations import Operations
 
 
+def moments(x: Tensor, mask: Tensor | None, *, per_step: bool = False) -> tuple[Tensor, Tensor, float | Tensor]:
+    """Mean and variance of each channel, and how many values they are of.
+
+    Args:
+        x: ``[T, B, C, ...]``; half precision is summed in float32.
+        mask: ``[T, B]`` bool, true where a step belongs to its sequence, or ``None`` for all.
+        per_step: over the batch at each step, instead of over time and batch.
+
+    Returns:
+        Mean and variance (divided by the count) ``[C]``, or ``[T, C]`` per step; the count, with a
+        mask as a tensor ``[]`` or ``[T, 1]``. Where the mask leaves nothing all three are 0.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    first = 1 if per_step else 0
+    others = [*range(first, 2), *range(3, x.dim())]
+    if mask is None:
+        variance, mean = torch.var_mean(x, others, correction=0)
+        return mean, variance, x.numel() / mean.numel()
+    tail = (1,) * (x.dim() - 3)
+    weights = mask.to(x.dtype).reshape(*mask.shape, 1, *tail)
+    count = weights.sum(others) * (x[0, 0].numel() / x.shape[2])  # [1] or [T, 1]
+    some = count.clamp(min=1.0)
+    mean = (x * weights).sum(others) / some
+    centre = mean.unsqueeze(1) if per_step else mean
+    variance = ((x - centre.reshape(*centre.shape, *tail)).square() * weights).sum(others) / some
+    return mean, variance, count if per_step else count.squeeze(0)
+
+
+def unbiased(variance: Tensor, count: float | Tensor) -> Tensor:
+    """The estimate of the variance that running averages keep: divided by the count less one."""
+    less = (count - 1.0).clamp(min=1.0) if isinstance(count, Tensor) else max(count - 1.0, 1.0)
+    return variance * (count / less)
+
+
+def share(momentum: float, count: float | Tensor) -> float | Tensor:
+    """The weight of new moments in the running averages: none where they are of nothing."""
+    return momentum * (count > 0).to(count.dtype) if isinstance(count, Tensor) else momentum
+
+
 class BatchNorm(nn.Module):
     """Normalise each channel over time and batch, padded steps left out.
 
     In training the moments of the call are used, in evaluation their running averages, so
-    that chunks with carried state equal the whole there.
+    that chunks with carried state equal the whole there. With ``per_step`` a step is normalised
+    over its batch alone and the running averages move once a step, in order: the same numbers
+    as of one call for each step, so that chunks equal the whole in training, too, as learning
+    online needs it.
 
     Args:
-        channels: C; momentum: weight of a new call in the running averages; epsilon: added
-            to the variance.
+        channels: C.
+        momentum: weight of a new call (with ``per_step``: of a new step) in the running averages.
+        epsilon: added to the variance.
+        per_step: moments of each step over the batch, instead of over time and batch.
+
+    Source: arXiv 1502.03167; per step as in arXiv 2302.14311 and 2210.04195.
     """
 
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, channels: int, *, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+    def __init__(self, channels: int, *, momentum: float = 0.1, epsilon: float = 1e-5, per_step: bool = False) -> None:
         super().__init__()
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.per_step = momentum, epsilon, per_step
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
@@ -32,36 +78,49 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``x [T, B, C, ...]``, ``mask [T, B]`` bool or ``None``."""
-        tail = (1,) * (x.dim() - 3)
         if self.training:
-            mean, variance, count = self._moments(x, mask)
-            with torch.no_grad():
-                self.mean.lerp_(mean, self.momentum)
-                self.variance.lerp_(variance * (count / max(count - 1.0, 1.0)), self.momentum)
+            mean, variance, count = moments(x, mask, per_step=self.per_step)
+            self._remember(mean.detach(), variance.detach(), count)
+            scale, shift = self._map(mean, variance)
+            if self.per_step:
+                scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)
         else:
-            mean, variance = self.mean, self.variance
-        scale = self.weight * torch.rsqrt(variance + self.epsilon)
-        shift = self.bias - mean * scale
-        return torch.addcmul(shift.reshape(-1, *tail), x, scale.reshape(-1, *tail))
-
-    def _moments(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, float]:
-        others = [0, 1, *range(3, x.dim())]
-        if mask is None:
-            variance, mean = torch.var_mean(x, others, correction=0)
-            return mean, variance, x.numel() / x.shape[2]
-        weights = mask.to(x.dtype).reshape(*mask.shape, *(1,) * (x.dim() - 2))
-        count = weights.sum() * (x[0, 0].numel() / x.shape[2])
-        mean = (x * weights).sum(others) / count
+            scale, shift = self.folded()
         tail = (1,) * (x.dim() - 3)
-        variance = ((x - mean.reshape(-1, *tail)).square() * weights).sum(others) / count
-        return mean, variance, count.item()
+        return torch.addcmul(shift.reshape(*shift.shape, *tail), x, scale.reshape(*scale.shape, *tail))
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift ``[C]`` of the map that evaluation is, to be folded into the synapse before it."""
+        return self._map(self.mean, self.variance)
+
+    def gain(self) -> Tensor:
+        """What normalised values are multiplied by, ``[C]``."""
+        return self.weight
+
+    def _map(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.gain() * torch.rsqrt(variance + self.epsilon)
+        return scale, self.bias - mean * scale
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: float | Tensor) -> None:
+        part = share(self.momentum, count)
+        variance = unbiased(variance, count)
+        if not self.per_step:
+            self.mean.lerp_(mean.to(self.mean.dtype), part)
+            self.variance.lerp_(variance.to(self.variance.dtype), part)
+            return
+        moved = part if isinstance(part, Tensor) else mean.new_full((len(mean), 1), part)
+        left = (1.0 - moved).flip(0).cumprod(0).flip(0)  # of what stood before each step
+        weights = moved * torch.cat([left[1:], torch.ones_like(left[:1])])
+        self.mean.copy_(self.mean * left[0] + (weights * mean).sum(0))
+        self.variance.copy_(self.variance * left[0] + (weights * variance).sum(0))
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """Nothing: with fixed statistics it is folded into the synapse before it."""
         return Operations()
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape[0]}, momentum={self.momentum}"
+        return f"{self.weight.shape[0]}, momentum={self.momentum}" + (", per_step=True" if self.per_step else "")
 
 
 class LayerNorm(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -86,7 +87,7 @@ class Readout(nn.Module):
         self, x: Tensor, state: ReadoutState | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, ReadoutState | None]:
         """``x [T, B, N, ...]`` to ``[B, outputs]``, or ``[T, B, outputs]`` for ``every``."""
-        x = x.flatten(2)
+        x = self.features(x)
         if self.config.kind == "every":
             return self.config.scale * self.linear(x), None
         total, weight, kept = self._reduce(x, mask)
@@ -96,6 +97,14 @@ class Readout(nn.Module):
         y = functional.linear(total, self.linear.weight) + weight.unsqueeze(1) * self.linear.bias
         divisor = weight.clamp(min=1e-12) if self.config.kind == "mean" else torch.ones_like(weight)
         return y * (self.config.scale / divisor).unsqueeze(1), ReadoutState(total, weight)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the linear map sees at each step: ``[T, B, N, ...]`` to ``[T, B, inputs]``."""
+        return x.flatten(2)
+
+    def fresh(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Readout:
+        """A new readout of the same kind and answers for inputs of ``shape`` a step and sample."""
+        return Readout(math.prod(shape), self.linear.weight.shape[0], self.config, generator=generator)
 
     def _reduce(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted sum ``[B, N]``, sum of weights ``[B]``, and the factor on earlier sums ``[B]``."""

@@ -11,6 +11,7 @@ from ..core.errors import ConfigError, ShapeError
 from ..core.operations import Operations
 from ..core.state import State
 from ..neurons import Neuron
+from ..neurons.base import Signal
 from .synapse import Dense, magnitude, synaptic_operations
 
 
@@ -24,13 +25,15 @@ class RecurrentState(NamedTuple):
 class Recurrent(nn.Module):
     """``current[t] = x[t] + R y[t-1] + b`` drives the neurons; R is dense, with bias.
 
-    Shapes: ``x [T, B, N]`` in, output of the same shape and the state out.
+    Neurons with K inputs hear themselves through each of them, with an R and b of its own.
+
+    Shapes: ``x [T, B, N]``, or a tuple of K, in; output ``[T, B, N]`` and the state out.
 
     Args:
         neuron: the neurons, N of them.
-        zero_diagonal: no neuron hears itself; R's diagonal is left out at use and does not learn.
-        start: initial R: ``uniform`` as a dense synapse, or ``orthogonal`` (with ``zero_diagonal`` that of sparch,
-            arXiv 2212.01187).
+        zero_diagonal: no neuron hears itself; the diagonal of each R is left out at use and does not learn.
+        start: initial R: ``uniform`` as a dense synapse, or ``orthogonal``, each R by itself (with
+            ``zero_diagonal`` that of sparch, arXiv 2212.01187).
         generator: source of the initial values.
 
     Raises:
@@ -50,32 +53,38 @@ class Recurrent(nn.Module):
             raise ConfigError(f"Recurrent weights start uniform or orthogonal, got {start!r}.")
         self.neuron = neuron
         self.zero_diagonal = zero_diagonal
-        self.synapse = Dense(neuron.size, neuron.size, generator=generator)
-        if start == "orthogonal":
-            nn.init.orthogonal_(self.synapse.weight, generator=generator)
-        if zero_diagonal:
-            with torch.no_grad():
-                self.synapse.weight.fill_diagonal_(0.0)
+        self.synapse = Dense(neuron.size, neuron.size * len(neuron.inputs), generator=generator)
+        for part in self.synapse.weight.detach().split(neuron.size):
+            if start == "orthogonal":
+                nn.init.orthogonal_(part, generator=generator)
+            if zero_diagonal:
+                part.fill_diagonal_(0.0)
 
     @property
     def weight(self) -> Tensor:
-        """R as it acts, ``[N, N]``."""
+        """R as it acts, ``[K * N, N]``: for each input of the neurons one below the other."""
         weight = self.synapse.weight
-        return weight - weight.diagonal().diag() if self.zero_diagonal else weight
+        if not self.zero_diagonal:
+            return weight
+        blocks = weight.unflatten(0, (-1, self.neuron.size))
+        return (blocks - torch.diag_embed(blocks.diagonal(dim1=1, dim2=2))).flatten(0, 1)
 
-    def forward(self, x: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+    def forward(self, x: Signal, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """Run over time; ``state=None`` is rest, with no spike before the first step."""
-        if x.dim() != 3:
-            raise ShapeError(f"A recurrent layer expected x of shape [T, B, {self.neuron.size}], got {list(x.shape)}.")
-        last = torch.zeros_like(x[0]) if state is None else state.output
+        first = x if isinstance(x, Tensor) else x[0]
+        if first.dim() != 3:
+            raise ShapeError(
+                f"A recurrent layer expected x of shape [T, B, {self.neuron.size}], got {list(first.shape)}."
+            )
+        last = torch.zeros_like(first[0]) if state is None else state.output
         inner = None if state is None else state.neuron
         y, inner = self.neuron.recur(x, self.weight, self.synapse.bias, last, inner)
         return y, RecurrentState(inner, y[-1])
 
-    def operations(self, x: Tensor, y: Tensor) -> Operations:
+    def operations(self, x: Signal, y: Tensor) -> Operations:
         """Synapse and neurons together; the output before the first step is taken as silent."""
         before = torch.cat([torch.zeros_like(y[:1]), y[:-1]])
-        reached = self.neuron.size - self.zero_diagonal
+        reached = (self.neuron.size - self.zero_diagonal) * len(self.neuron.inputs)
         heard = synaptic_operations(before, before.numel() * reached, magnitude(before) * reached)
         return heard + self.neuron.operations(x, y)
 

@@ -8,7 +8,7 @@ differ in exactly these.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -32,13 +32,18 @@ class Objective(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long training is meant to last, with which optimiser, from which seed."""
+    """How long training is meant to last, with which optimiser, from which seed.
+
+    Attributes:
+        example: a batch of the size that training meets, for methods that plan their memory.
+    """
 
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     steps_per_epoch: int
     epochs: int
     seed: int = 0
+    example: Batch | None = None
 
 
 class Learner(Protocol):
@@ -47,10 +52,12 @@ class Learner(Protocol):
     Attributes:
         network: the network that learns.
         step: finished updates.
+        notes: what the user should know before training, a line each.
     """
 
     network: nn.Module
     step: int
+    notes: Sequence[str]
 
     def update(self, batch: Batch, observe: Observer | None = None) -> dict[str, float]:
         """Learn from one batch; returns at least ``loss``, ``count`` and ``learning_rate``.
@@ -72,6 +79,14 @@ class Learner(Protocol):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MethodConfig:
     """Description of a learning method."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is registered."""
+        return str(vars(type(self)).get("config_kind"))
+
+    def prepare(self, network: nn.Module) -> None:
+        """Change what the method wants to be different in the network itself, in use as well as in training."""
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Learner:
         """A learner of this method for one network."""

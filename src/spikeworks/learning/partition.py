@@ -80,7 +80,7 @@ def from_cuts(blocks: int, cuts: Sequence[int]) -> list[Segment]:
         ConfigError: the cuts do not rise, or lie outside the network.
     """
     inside = [cut for cut in cuts if cut != blocks - 1]
-    if list(inside) != sorted(set(inside)) or any(not 0 <= cut < blocks for cut in cuts):
+    if list(cuts) != sorted(set(cuts)) or any(not 0 <= cut < blocks for cut in cuts):
         raise ConfigError(f"Cuts are rising numbers of blocks from 0 to {blocks - 1}, got {tuple(cuts)}.")
     starts = [0, *(cut + 1 for cut in inside)]
     return list(zip(starts, [*inside, blocks - 1], strict=True))

@@ -12,6 +12,7 @@ from ..core.state import State, check_time_first
 from ..kernels import recomputed
 from ..layers import Embedding, Readout, Recurrent, TimeTiedDropout
 from ..neurons import Neuron
+from .plan import BlockPlan, Shape
 
 Memory = Literal["full", "packed"]
 
@@ -24,10 +25,11 @@ class NetworkState(NamedTuple):
 
 
 class BlockState(NamedTuple):
-    """State of a synapse that has one (delays) and of the neurons behind it."""
+    """States of the neurons, of a synapse that has one (delays) and of a normalisation that has one (the step)."""
 
     synapse: State
     neuron: State
+    norm: State = None
 
 
 class Block(nn.Module):
@@ -35,7 +37,8 @@ class Block(nn.Module):
 
     ``x [T, B, ...]`` and a state in, spikes ``[T, B, N]`` (or ``[T, B, C, L]`` after a
     convolution) and the next state out. For neurons with several inputs the synapse gives, and
-    the normalisation takes and gives, a tuple of currents.
+    the normalisation takes and gives, a tuple of currents. A synapse or normalisation with the
+    attribute ``carries_state`` takes a state behind its input and returns it with its output.
 
     Attributes:
         memory: ``full`` keeps for backward what autograd wants; ``packed`` keeps the input
@@ -53,6 +56,10 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.memory = memory
+        self.plan: BlockPlan | None = None
+        """Makes others like it for inputs of another shape."""
+        self.shape_in: Shape | None = None
+        self.shape_out: Shape | None = None
         self.dropout = dropout
         self.synapse = synapse
         self.norm = norm
@@ -64,13 +71,17 @@ class Block(nn.Module):
 
     def run(self, x: Tensor, state: State = None, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """The computation, by plain autograd."""
-        if not getattr(self.synapse, "carries_state", False):
-            current = self.synapse(self.dropout(x))
+        delayed, stepwise = (getattr(part, "carries_state", False) for part in (self.synapse, self.norm))
+        x = self.dropout(x)
+        if not (delayed or stepwise):
+            current = self.synapse(x)
             return self.neuron(current if self.norm is None else self.norm(current, mask), state)
-        before, inner = (None, None) if state is None else state
-        current, before = self.synapse(self.dropout(x), before)
-        y, inner = self.neuron(current if self.norm is None else self.norm(current, mask), inner)
-        return y, BlockState(before, inner)
+        before, inner, step = BlockState(None, None) if state is None else BlockState(*state)
+        current, before = self.synapse(x, before) if delayed else (self.synapse(x), None)
+        if self.norm is not None:
+            current, step = self.norm(current, step, mask) if stepwise else (self.norm(current, mask), None)
+        y, inner = self.neuron(current, inner)
+        return y, BlockState(before, inner, step)
 
 
 class Network(nn.Module):
@@ -135,22 +146,25 @@ class Network(nn.Module):
         return ((name, m) for name, m in self.named_modules() if isinstance(m, Neuron))
 
     def parameter_groups(self, weight_decay: float = 0.0) -> list[dict[str, Any]]:
-        """Groups for an optimiser: ``params``, ``weight_decay`` and ``lr_scale``, the factor on the learning rate.
+        """See :func:`parameter_groups`."""
+        return parameter_groups(self, weight_decay)
 
-        Weight decay acts on matrices alone; decays, thresholds, biases and gains have ranges
-        and meanings of their own and are left out, as are parameters that a module lists in
-        ``parameter_rates`` with a learning rate of their own (delays).
-        """
-        rates = {
-            id(getattr(neuron, p.key)): p.rate
-            for _, neuron in self.neurons()
-            for p in neuron.parameters_declared.values()
-        }
-        for module in self.modules():
-            for name, rate in getattr(module, "parameter_rates", {}).items():
-                rates[id(getattr(module, name))] = rate
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for parameter in self.parameters():
-            decay = weight_decay if parameter.dim() > 1 and id(parameter) not in rates else 0.0
-            groups.setdefault((decay, rates.get(id(parameter), 1.0)), []).append(parameter)
-        return [{"params": p, "weight_decay": d, "lr_scale": s} for (d, s), p in groups.items()]
+
+def parameter_groups(module: nn.Module, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+    """Groups for an optimiser: ``params``, ``weight_decay`` and ``lr_scale``, the factor on the learning rate.
+
+    Weight decay acts on matrices alone; decays, thresholds, biases and gains of neurons have ranges
+    and meanings of their own and are left out, as are parameters that a module lists in
+    ``parameter_rates`` with a learning rate of their own (delays).
+    """
+    rates: dict[int, float] = {}
+    for part in module.modules():
+        if isinstance(part, Neuron):
+            rates |= {id(getattr(part, p.key)): p.rate for p in part.parameters_declared.values()}
+        for name, rate in getattr(part, "parameter_rates", {}).items():
+            rates[id(getattr(part, name))] = rate
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        decay = weight_decay if parameter.dim() > 1 and id(parameter) not in rates else 0.0
+        groups.setdefault((decay, rates.get(id(parameter), 1.0)), []).append(parameter)
+    return [{"params": p, "weight_decay": d, "lr_scale": s} for (d, s), p in groups.items()]

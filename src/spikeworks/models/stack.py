@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+import math
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -12,21 +13,31 @@ from ..core.config import config_kind
 from ..core.errors import ConfigError
 from ..layers import (
     BatchNorm,
+    BatchNormThroughTime,
     BranchedDense,
     Conv1d,
     DelayConfig,
     DelayLinear,
     Dense,
     EachInput,
+    EachInputStepwise,
     Embedding,
     LayerNorm,
     Readout,
     ReadoutConfig,
     Recurrent,
+    TemporalEffectiveBatchNorm,
+    ThresholdBatchNorm,
     TimeTiedDropout,
 )
 from ..neurons import LIF, Neuron, NeuronConfig
 from .network import Block, Memory, Network
+from .plan import Emits, Shape
+
+Norm = Literal["none", "batch", "layer", "batch-step", "tdbn", "tebn", "bntt"]
+Start = Literal["uniform", "orthogonal"]
+_NORMS: tuple[str, ...] = get_args(Norm)
+_STEPWISE = ("tebn", "bntt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +96,10 @@ class StackConfig(ModelConfig):
         conv: a convolution instead of a dense synapse.
         delay: a dense synapse with (learnable) delays instead of one without.
         recurrent: one flag a block, or empty for none.
-        norm: normalisation of the currents: none, batch or layer.
+        norm: normalisation of the currents: ``none``; ``batch``, over time and batch; ``layer``;
+            ``batch-step``, batch norm with the moments of each step alone, which learning online
+            needs; ``tdbn``, scaled to the neurons' initial threshold; ``tebn``, batch norm times a
+            weight a step; ``bntt``, batch norm with moments and a scale for each step.
         dropout: tied over time, before each block but the first.
         input_dropout: before the first block.
         output_dropout: before the readout; ``None`` takes ``dropout``.
@@ -94,6 +108,9 @@ class StackConfig(ModelConfig):
         memory: ``full``, or ``packed``: backward runs each block again from its input, kept as
             bits where it is spikes. The same gradients from a small part of the memory, for
             about a third more time.
+        norm_steps: for ``tebn`` and ``bntt``: the longest sequence from rest; others ignore it.
+        recurrent_start: initial recurrent weights: ``uniform`` as a dense synapse, or ``orthogonal``.
+        recurrent_diagonal: whether a neuron of a recurrent block hears itself.
 
     Example:
         >>> network = StackConfig(hidden=(8,)).build(3, 2, torch.Generator().manual_seed(0))
@@ -106,13 +123,16 @@ class StackConfig(ModelConfig):
     conv: ConvConfig | None = None
     delay: DelayConfig | None = None
     recurrent: tuple[bool, ...] = ()
-    norm: Literal["none", "batch", "layer"] = "none"
+    norm: Norm = "none"
     dropout: float = 0.0
     input_dropout: float = 0.0
     output_dropout: float | None = None
     readout: ReadoutConfig = dataclasses.field(default_factory=ReadoutConfig)
     embedding: EmbeddingConfig | None = None
     memory: Memory = "full"
+    norm_steps: int | None = None
+    recurrent_start: Start = "uniform"
+    recurrent_diagonal: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.neuron, type) and issubclass(self.neuron, Neuron):
@@ -128,8 +148,15 @@ class StackConfig(ModelConfig):
             raise ConfigError("A recurrent block needs a dense synapse; leave out conv or recurrent.")
         if self.conv is not None and self.delay is not None:
             raise ConfigError("A block has one synapse; leave out conv or delay.")
-        if self.norm not in ("none", "batch", "layer"):
-            raise ConfigError(f"norm is none, batch or layer; got {self.norm!r}.")
+        if self.norm not in _NORMS:
+            raise ConfigError(f"norm is one of {', '.join(_NORMS)}; got {self.norm!r}.")
+        if self.norm in _STEPWISE and (self.norm_steps is None or self.norm_steps < 1):
+            raise ConfigError(
+                f"norm {self.norm} has parameters for each step and needs norm_steps above 0, got {self.norm_steps}.",
+                "give the longest sequence, for instance --model.norm_steps 784",
+            )
+        if self.recurrent_start not in get_args(Start):
+            raise ConfigError(f"recurrent_start is uniform or orthogonal; got {self.recurrent_start!r}.")
         if self.memory not in ("full", "packed"):
             raise ConfigError(f"memory is full or packed; got {self.memory!r}.")
 
@@ -141,19 +168,14 @@ class StackConfig(ModelConfig):
     def build(self, inputs: int, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
         embedding = self._embedding(inputs, generator) if tokens else None
         width = embedding.weight.shape[1] if embedding is not None else inputs
-        last = width
-        blocks = []
+        blocks: list[Block] = []
         like = self.neuron.build(1, torch.Generator())  # drawn apart: only its wiring is read
         self._check_wiring(like)
-        for i, size in enumerate(self.hidden):
-            synapse, last = self._synapse(i, last, size, like, generator)
-            neuron: Any = self.neuron.build(size, generator)
-            if self.recurrent and self.recurrent[i]:
-                neuron = Recurrent(neuron, generator=generator)
-            rate = self.dropout if i else self.input_dropout
-            norm = self._norm(size, len(like.inputs))
-            block = Block(TimeTiedDropout(rate), synapse, norm, neuron, memory=self.memory)
-            blocks.append(block)
+        shape: Shape = (width,)
+        for i in range(len(self.hidden)):
+            blocks.append(StackPlan(config=self, index=i).build(shape, 1, generator))
+            shape = blocks[-1].shape_out
+        last = math.prod(shape)
         tied = embedding.weight if embedding is not None and self.embedding and self.embedding.tied else None
         readout = Readout(last, outputs, self.readout, tied=tied, generator=generator)
         dropout = TimeTiedDropout(self.dropout if self.output_dropout is None else self.output_dropout)
@@ -175,23 +197,103 @@ class StackConfig(ModelConfig):
         if getattr(neuron, "whole_sequence", False) and any(self.recurrent):
             raise ConfigError(f"{who} reads a whole sequence at once and cannot be recurrent; leave out recurrent.")
 
+    def block(self, index: int, shape: Shape, stride: int, generator: torch.Generator | None) -> Block:
+        """Block ``index`` for an input of ``shape``; a convolution has its own stride times ``stride``."""
+        size = self.hidden[index]
+        like = self.neuron.build(1, torch.Generator())
+        synapse, after = self._synapse(size, shape, stride, like, generator)
+        neuron: Any = self.neuron.build(size, generator)
+        if self.recurrent and self.recurrent[index]:
+            diagonal, start = self.recurrent_diagonal, self.recurrent_start
+            neuron = Recurrent(neuron, zero_diagonal=not diagonal, start=start, generator=generator)
+        rate = self.dropout if index else self.input_dropout
+        made = Block(TimeTiedDropout(rate), synapse, self._norm(size, like), neuron, memory=self.memory)
+        made.plan, made.shape_in, made.shape_out = StackPlan(config=self, index=index), shape, after
+        return made
+
     def _synapse(
-        self, index: int, last: int, size: int, like: Neuron, generator: torch.Generator
-    ) -> tuple[nn.Module, int]:
-        """The synapse into block ``index`` and the number of values that the block puts out a step."""
+        self, size: int, shape: Shape, stride: int, like: Neuron, generator: torch.Generator | None
+    ) -> tuple[nn.Module, Shape]:
+        """A synapse for an input of ``shape``, and the shape that a block puts out."""
         if self.conv is not None:
-            channels = 1 if index == 0 else self.hidden[index - 1]
-            conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=self.conv.stride, generator=generator)
-            return conv, size * conv.length(last // channels)
+            channels, length = (1, shape[0]) if len(shape) == 1 else shape
+            step = self.conv.stride * stride
+            conv = Conv1d(channels, size, kernel=self.conv.kernel, stride=step, generator=generator)
+            return conv, (size, conv.length(length))
+        last = math.prod(shape)
         if self.delay is not None:
-            return DelayLinear(last, size, self.delay, generator=generator), size
+            return DelayLinear(last, size, self.delay, generator=generator), (size,)
         inputs, disjoint = len(like.inputs), getattr(like, "disjoint_inputs", False)
         if inputs > 1:
-            return BranchedDense(last, size, inputs, disjoint=disjoint, generator=generator), size
-        return Dense(last, size, generator=generator), size
+            return BranchedDense(last, size, inputs, disjoint=disjoint, generator=generator), (size,)
+        return Dense(last, size, generator=generator), (size,)
 
-    def _norm(self, size: int, inputs: int) -> nn.Module | None:
-        kind = {"none": None, "batch": BatchNorm, "layer": LayerNorm}[self.norm]
-        if kind is None:
+    def _norm(self, size: int, like: Neuron) -> nn.Module | None:
+        """The normalisation of a block's currents: one, or one for each input of the neurons."""
+        count = len(like.inputs)
+        if self.norm == "none":
             return None
-        return kind(size) if inputs == 1 else EachInput(kind(size) for _ in range(inputs))
+        norms = [self._one_norm(size, like) for _ in range(count)]
+        if count == 1:
+            return norms[0]
+        return EachInputStepwise(norms) if self.norm in _STEPWISE else EachInput(norms)
+
+    def _one_norm(self, size: int, like: Neuron) -> nn.Module:
+        steps = self.norm_steps or 0
+        match self.norm:
+            case "layer":
+                return LayerNorm(size)
+            case "tdbn":
+                return ThresholdBatchNorm(size, threshold=_threshold(like))
+            case "tebn":
+                return TemporalEffectiveBatchNorm(size, steps=steps)
+            case "bntt":
+                return BatchNormThroughTime(size, steps=steps)
+        return BatchNorm(size, per_step=self.norm == "batch-step")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StackPlan:
+    """How block ``index`` of a stack is made; see :class:`~spikeworks.models.plan.BlockPlan`."""
+
+    config: StackConfig
+    index: int
+
+    @property
+    def outputs(self) -> int:
+        """Neurons, or channels, of the block."""
+        return self.config.hidden[self.index]
+
+    @property
+    def stride(self) -> int:
+        """1: what a convolution's stride is multiplied with."""
+        return 1
+
+    @property
+    def emits(self) -> Emits:
+        """What the neurons put out."""
+        return "spikes"
+
+    def shape_after(self, shape: Shape, stride: int) -> Shape:
+        """What a block for ``shape`` puts out."""
+        return self.config.block(self.index, shape, stride, torch.Generator()).shape_out
+
+    def build(self, shape: Shape, stride: int, generator: torch.Generator | None) -> Block:
+        """A fresh block like it for inputs of ``shape``."""
+        return self.config.block(self.index, shape, stride, generator)
+
+
+def _threshold(neuron: Neuron) -> float:
+    """The threshold that neurons of this kind start with, one for all of them.
+
+    Raises:
+        ConfigError: there is none to scale currents to.
+    """
+    given = getattr(neuron.config, "threshold", None)
+    if "threshold" in neuron.parameters_declared and given is not None and given > 0:
+        return float(given)
+    found = "one above 0" if given is None else f"one above 0, but {given:g}"
+    raise ConfigError(
+        f"norm tdbn scales currents to the neurons' initial threshold, and {type(neuron).__name__} has not {found}.",
+        "take norm batch",
+    )

@@ -13,6 +13,7 @@ from .lmh import LMH
 from .parameters import (
     Constraint,
     Parameter,
+    above_zero,
     clamped,
     decay_from_tau,
     negative_unit_interval,
@@ -72,6 +73,7 @@ __all__ = [
     "Timed",
     "TwoCompartment",
     "WidthSchedule",
+    "above_zero",
     "clamped",
     "config_for",
     "decay_from_tau",

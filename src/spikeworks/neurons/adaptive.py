@@ -12,7 +12,7 @@ from ..core.errors import ConfigError
 from .base import Neuron
 from .description import Option, register_neuron
 from .lif import LIF
-from .parameters import Parameter, clamped, positive, real, uniform, uniform_tau, unit_interval
+from .parameters import Parameter, above_zero, clamped, positive, real, uniform, uniform_tau, unit_interval
 from .reset import Reset
 from .surrogate import Surrogate
 
@@ -97,7 +97,7 @@ class AdLIF(Neuron):
         None, clamped(-1.0, 1.0), per="channel", initial=uniform(-1.0, 1.0), doc="membrane to adaptation"
     )
     kick = Parameter(None, clamped(0.0, 2.0), per="channel", initial=uniform(0.0, 2.0), doc="spike to adaptation")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     surrogate = Option(Surrogate(kind="rectangle"), "derivative of the spike in backward")
 
     def step(
@@ -153,7 +153,7 @@ class SEAdLIF(Neuron):
     kick = Parameter(None, clamped(0.0, 2.0), per="channel", initial=uniform(0.0, 2.0), doc="spike to adaptation")
     gain = Parameter(5.0, positive, trainable=False, doc="factor on the input")
     strength = Parameter(120.0, positive, trainable=False, doc="factor on coupling and kick, q of the source")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     reset = Option(Reset(kind="hard", detach=True), "reset rule, after_fire")
     surrogate = Option(Surrogate(kind="double-exponential", width=0.2), "derivative of the spike in backward")
 

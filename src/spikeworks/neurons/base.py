@@ -17,14 +17,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..core.credit import Credit
 from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
 from ..core.operations import Operations
 from ..core.state import State, check_time_first, state_type
 from ..kernels import Decision, FusedStep, Graph, TorchStep, TracedStep, decide, run_with_feedback, trace_step
 from ..kernels.events import FEWEST_ROWS
 from ..kernels.marks import mark, mark_fake
+from ..kernels.memoryless import clocks, memoryless
 from ..kernels.operators import is_fake
 from ..kernels.packing import Packed
+from ..kernels.policy import requested
 from .description import NeuronConfig, Option, derive_config
 from .parameters import Parameter
 from .surrogate import Surrogate, spike
@@ -33,6 +36,9 @@ Coefficient = Tensor | tuple[Tensor, ...]
 Signal = Tensor | tuple[Tensor, ...]
 """What drives a neuron: one tensor, or one for each of its named inputs."""
 
+
+SHORTEST_PART = 16
+"""Steps between two cuts of credit from which on a form parallel in time is worth while."""
 
 SHARPNESS = "surrogate_sharpness"
 """Name of the coefficient that carries a scheduled width past ``step`` to ``fire``."""
@@ -91,6 +97,8 @@ class Neuron(nn.Module):
                 raise UnknownName(f"option of {type(self).__name__}", key, known)
         self.size = size
         self.config: Any = self.Config(**values) if config is None else dataclasses.replace(config, **values)
+        self.credit = Credit()
+        """How far credit goes back in time; see :class:`~spikeworks.core.credit.Credit`."""
         self.prepare()
         self._state_class = self._make_state_class()
         for parameter in self.parameters_declared.values():
@@ -98,7 +106,7 @@ class Neuron(nn.Module):
         if self.surrogate.schedule is not None:  # a coefficient, because constants are part of the kernel
             self.register_buffer(SHARPNESS, torch.tensor(1.0 / self.surrogate.width))
         self._traced: dict[torch.dtype, TracedStep | str] = {}
-        self._forms: dict[tuple[str, torch.dtype], Any] = {}
+        self._forms: dict[tuple[str | torch.dtype, ...], Any] = {}
 
     # -- what a subclass writes ------------------------------------------------------------
 
@@ -143,10 +151,18 @@ class Neuron(nn.Module):
         if schedule is not None:
             getattr(self, SHARPNESS).fill_(1.0 / schedule.width(self.surrogate.width, progress))
 
+    def check_credit(self, credit: Credit) -> None:
+        """Raise ConfigError where the neuron cannot work with ``credit``; every call does."""
+        if getattr(self, "whole_sequence", False) and not credit.through_time:
+            raise ConfigError(
+                f"{type(self).__name__} mixes all steps at once; temporal credit cannot be cut to {credit.label}.",
+                "use sliding-psn, whose memory is a state",
+            )
+
     # -- running ---------------------------------------------------------------------------
 
     def forward(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
-        """Run over time.
+        """Run over time, with the temporal credit of the attribute ``credit``.
 
         Args:
             x: input current ``[T, B, size, ...]``, floating point; a tuple of as many as the
@@ -154,28 +170,35 @@ class Neuron(nn.Module):
             state: the state returned by an earlier call; ``None`` is rest.
 
         Returns:
-            Output of the shape of ``x``, and the state after the last step.
+            Output of the shape of ``x``, and the state after the last step. Where no state is carried
+            that is rest, but for states that tell the time, which go on.
 
         Raises:
             ShapeError: wrong number, shape or dtype of the inputs, or a wrong state.
+            ConfigError: the neuron cannot work with its credit.
         """
         signals = self._signals(x)
-        first = signals[0]
-        # half-precision states would flip spikes
-        compute = [s if first.dtype == torch.float64 else s.float() for s in signals]
-        states = self._states(state, compute[0])
-        backend = self._backend(first, compute[0].dtype)
-        with _autocast_off(first.device.type):
-            compute += self.drive(compute[0], state)
-            coefficients = self._broadcast(compute[0])
-            if backend == "loop":
-                y, states = self._loop(compute, states, coefficients)
-            elif backend == "parallel":
-                y, states = self._parallel_run(compute, states, coefficients)
-            else:
-                compiled = self._forms[backend, compute[0].dtype]
-                y, states = self._traced_run(compiled, compute, states, coefficients)
-        return self._returned(y, first.dtype), self.state_class(*states)
+        with _autocast_off(signals[0].device.type):
+            return self._over_time(_computed(signals), state, signals[0])
+
+    def _over_time(self, compute: list[Tensor], state: State, given: Tensor) -> tuple[Tensor, State]:
+        """:meth:`forward` on checked signals in the dtype of the computation; ``given`` is the caller's first."""
+        self.check_credit(self.credit)
+        first = compute[0]
+        states = self._states(state, first)
+        backend = self._backend(given, first.dtype)
+        signals = [*compute, *self.drive(first, state)]
+        coefficients = self._broadcast(first)
+        if backend == "loop":
+            y, states = self._loop(signals, states, coefficients)
+        elif backend == "parallel":
+            y, states = self._parallel_run(signals, states, coefficients)
+        elif self.credit.carry:
+            compiled = self._forms[backend, first.dtype]
+            y, states = self._traced_run(compiled, signals, states, coefficients)
+        else:
+            y, states = self._memoryless_run(backend, signals, states, coefficients)
+        return self._returned(y, given.dtype), self.state_class(*states)
 
     def advance(self, x: Signal, state: State = None) -> tuple[Tensor, State]:
         """One step of streaming: ``x [B, size, ...]`` in, output of the same shape and the state out."""
@@ -183,41 +206,73 @@ class Neuron(nn.Module):
         y, state = self(now, state)  # through the hooks, for meters
         return y[0], state
 
-    def recur(self, x: Tensor, weight: Tensor, bias: Tensor, last: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def recur(self, x: Signal, weight: Tensor, bias: Tensor, last: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Run over time with the output fed back: step t is driven by ``x[t] + y[t-1] weight' + bias``.
 
+        A neuron with K inputs hears itself through each of them, by a weight of its own. Where no state
+        is carried (``credit``), nothing is heard, and the bias stays.
+
         Args:
-            x: ``[T, B, size]``; weight: ``[size, size]``; bias: ``[size]``.
+            x: ``[T, B, size]``, or a tuple of K.
+            weight: ``[K * size, size]``, the rows in the order of the inputs, or ``[K, size, size]``.
+            bias: ``[K * size]`` or ``[K, size]``.
             last: output before the first step, ``[B, size]``.
             state: as for :meth:`forward`.
 
         Returns:
             Output ``[T, B, size]`` and the state after the last step.
-        """
-        if len(self.inputs) != 1:
-            raise ConfigError(f"{type(self).__name__} has the inputs {tuple(self.inputs)}; feedback needs exactly one.")
-        check_time_first(x, self.size, type(self).__name__)
-        compute = x if x.dtype == torch.float64 else x.float()
-        states = self._states(state, compute)
-        weight, bias, last = (t.to(compute.dtype) for t in (weight, bias, last))
-        with _autocast_off(x.device.type):
-            own = self.drive(compute, state)
-            coefficients = self._broadcast(compute)
-            backend = self._backend(x, compute.dtype)
-            if backend == "c" or (backend == "triton" and x.is_cuda):
-                if backend == "triton":
-                    from ..kernels import feedback_triton  # noqa: F401  gives the operators their form for GPUs
 
-                flat, held = self._flat(x.shape[1:], (0, 1), states, coefficients, compute.dtype)
-                compiled = self._forms[backend, compute.dtype]
-                y, end = run_with_feedback(compiled, compute, weight, bias, last, held, flat, own)
-                return self._returned(y, x.dtype), self.state_class(*(e.reshape(x.shape[1:]) for e in end))
-            now, outputs = self._started(states, compute), []
-            for x_t, *own_t in zip(compute.unbind(0), *(one.unbind(0) for one in own), strict=True):
-                current = x_t + torch.nn.functional.linear(last, weight, bias)
-                last, *now = _call(self.step, (current, *own_t, *now), coefficients)
-                outputs.append(last)
-            return self._returned(torch.stack(outputs), x.dtype), self.state_class(*now)
+        Raises:
+            ShapeError: as for :meth:`forward`, or weights of another shape.
+        """
+        signals = self._signals(x)
+        compute = _computed(signals)
+        weight, bias = self._fed_back(weight.to(compute[0].dtype), bias.to(compute[0].dtype))
+        with _autocast_off(signals[0].device.type):
+            if not self.credit.carry:
+                return self._over_time([s + b for s, b in zip(compute, bias, strict=True)], state, signals[0])
+            return self._with_feedback(compute, weight, bias, last.to(compute[0].dtype), state, signals[0])
+
+    def _fed_back(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Recurrent weights ``[K, N, N]`` and biases ``[K, N]``."""
+        count, size = len(self.inputs), self.size
+        if weight.shape[-1] != size or weight.numel() != count * size * size or bias.numel() != count * size:
+            raise ShapeError(
+                f"{type(self).__name__} with {count} input{'s' * (count > 1)} expected recurrent weights "
+                f"[{count * size}, {size}] and bias [{count * size}], got {list(weight.shape)} and {list(bias.shape)}."
+            )
+        return weight.reshape(count, size, size), bias.reshape(count, size)
+
+    def _with_feedback(
+        self, compute: list[Tensor], weight: Tensor, bias: Tensor, last: Tensor, state: State, given: Tensor
+    ) -> tuple[Tensor, State]:
+        first, credit = compute[0], self.credit
+        states, own = self._states(state, first), self.drive(first, state)
+        coefficients = self._broadcast(first)
+        backend = self._backend(given, first.dtype)
+        if backend == "c" or (backend == "triton" and first.is_cuda):
+            if backend == "triton":
+                from ..kernels import feedback_triton  # noqa: F401  gives the operators their form for GPUs
+
+            flat, held = self._flat(first.shape[1:], (0, 1), states, coefficients, first.dtype)
+            y, end = run_with_feedback(
+                self._forms[backend, first.dtype], compute, weight, bias, last, held, flat, own,
+                window=credit.window, feedback=credit.feedback,
+            )  # fmt: skip
+            return self._returned(y, given.dtype), self.state_class(*(e.reshape(first.shape[1:]) for e in end))
+        now, outputs = self._started(states, first), []
+        steps = zip(*(one.unbind(0) for one in (*compute, *own)), strict=True)
+        for t, step in enumerate(steps):
+            cut = credit.cuts(t)
+            now = [s.detach() for s in now] if cut else now
+            heard = last.detach() if cut or not credit.feedback else last
+            currents = [
+                x_t + torch.nn.functional.linear(heard, w, b)
+                for x_t, w, b in zip(step[: len(weight)], weight, bias, strict=True)
+            ]
+            last, *now = _call(self.step, (*currents, *step[len(weight) :], *now), coefficients)
+            outputs.append(last)
+        return self._returned(torch.stack(outputs), given.dtype), self.state_class(*now)
 
     def rest(self, x: Tensor) -> State:
         """The state before the first step, for an input ``[T, B, size, ...]``: zero unless overridden."""
@@ -236,10 +291,20 @@ class Neuron(nn.Module):
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         traced = self._trace(dtype)
         obstacle = traced if isinstance(traced, str) else None
-        decision = decide(x.device, dtype, obstacle, self.parallel is not None)
+        parallel = self.parallel is not None
+        if parallel and not self._in_long_parts() and requested() != "parallel":
+            chosen = decide(x.device, dtype, obstacle, False)
+            if chosen.backend in ("torch", "loop"):
+                return Decision(chosen.backend, f"{chosen.reason}; in parallel no credit can be cut at single steps")
+            return chosen
+        decision = decide(x.device, dtype, obstacle, parallel)
         if decision.backend == "parallel" and self.parallel_form is not None and len(x):
             return Decision("parallel", f"{decision.reason}; {self.parallel_form(x)[1]}")
         return decision
+
+    def _in_long_parts(self) -> bool:
+        """Whether credit leaves long parts of a sequence whole, as a form parallel in time wants them."""
+        return self.credit.through_time or (self.credit.carry and (self.credit.window or 0) >= SHORTEST_PART)
 
     def _backend(self, x: Tensor, dtype: torch.dtype) -> str:
         """The backend for ``x``, with its compiled form for ``dtype`` at hand."""
@@ -255,6 +320,8 @@ class Neuron(nn.Module):
     def _ready(self, decision: Decision, dtype: torch.dtype) -> str:
         if decision.backend not in ("loop", "parallel"):
             self._compiled(decision.backend, dtype)
+            if not self.credit.carry:
+                self._memoryless(decision.backend, dtype)
         return decision.backend
 
     @property
@@ -321,7 +388,7 @@ class Neuron(nn.Module):
 
     def _states(self, state: State, x: Tensor) -> list[Tensor | None]:
         if state is None:  # None tells the kernels that a state is zero; a rest of its own is made
-            return [None] * len(self.states) if type(self).rest is Neuron.rest else list(self.rest(x))
+            return list(self.rest(x)) if self._rests() else [None] * len(self.states)
         if len(state) != len(self.states):
             raise ShapeError(f"{type(self).__name__} has the states {tuple(self.states)}, got {len(state)} tensors.")
         for name, s in zip(self.states, state, strict=True):
@@ -346,14 +413,58 @@ class Neuron(nn.Module):
     def _loop(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
         """The reference: the step in a Python loop."""
         now, outputs = self._started(states, x[0]), []
-        for x_t in zip(*(one.unbind(0) for one in x), strict=True):
-            y, *now = _call(self.step, (*x_t, *now), coefficients)
+        for t, x_t in enumerate(zip(*(one.unbind(0) for one in x), strict=True)):
+            y, *now = _call(self.step, (*x_t, *self._credited(now, t, x[0])), coefficients)
             outputs.append(y)
-        return torch.stack(outputs), now
+        return torch.stack(outputs), now if self.credit.carry else self._rested(now, x[0])
 
     def _parallel_run(self, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]) -> Any:
+        """All steps at once, or in the parts between which credit is cut."""
         assert self.parallel is not None  # the decision was made on it
-        return _call(self.parallel, (*x, *self._started(states, x[0])), coefficients)
+        now, outputs = self._started(states, x[0]), []
+        length = (self.credit.window or len(x[0])) if self.credit.carry else 1
+        for part in zip(*(one.split(length) for one in x), strict=True):
+            y, now = _call(self.parallel, (*part, *self._credited(now, 0, x[0])), coefficients)
+            outputs.append(y)
+        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return y, now if self.credit.carry else self._rested(now, x[0])
+
+    def _memoryless_run(
+        self, backend: str, x: list[Tensor], states: list[Tensor | None], coefficients: dict[str, Coefficient]
+    ) -> Any:
+        """Every step from rest, as a step whose states are clocks alone."""
+        found, rest = self._clocks(), self._started([None] * len(states), x[0])
+        held = [states[k] for k in found]
+        dtype, given = x[0].dtype, {}
+        if self._rests():  # resting values are coefficients of their own
+            given = {f"rest {k}": rest[k] for k in range(len(rest)) if k not in found}
+        compiled = self._forms[backend, dtype, "memoryless"]
+        y, end = self._traced_run(compiled, x, held, {**coefficients, **given})
+        for k, state in zip(found, end, strict=True):
+            rest[k] = state
+        return y, rest
+
+    def _credited(self, now: Sequence[Tensor], t: int, x: Tensor) -> Sequence[Tensor]:
+        """The states before step t, as credit leaves them."""
+        if not self.credit.carry:
+            return self._rested(now, x)
+        return [s.detach() for s in now] if self.credit.cuts(t) else now
+
+    def _rested(self, now: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+        """Rest, with the clocks as they are."""
+        found, rest = self._clocks(), self._started([None] * len(now), x)
+        return [state if k in found else r for k, (state, r) in enumerate(zip(now, rest, strict=True))]
+
+    def _rests(self) -> bool:
+        """Whether the neuron has a resting state of its own; else it is zero."""
+        return type(self).rest is not Neuron.rest
+
+    def _clocks(self) -> tuple[int, ...]:
+        """Indices of the states that tell the time."""
+        traced = self._trace(torch.float32)
+        return () if isinstance(traced, str) else clocks(traced)
+
+    _clocks._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
@@ -385,9 +496,9 @@ class Neuron(nn.Module):
             # who reads the spikes as bits wants whole bytes for each step and sequence
             pack = not (compiling or torch.is_inference_mode_enabled()) and compiled.binary and order == plain
             pack = pack and first.shape[2:].numel() % 8 == 0 and first.shape[:2].numel() >= FEWEST_ROWS
-            y, end, bits = compiled.run(signals, held, flat, pack)
+            y, end, bits = compiled.run(signals, held, flat, self.credit.window, pack)
         else:
-            (y, end), pack = compiled(signals, held, flat), False
+            (y, end), pack = compiled(signals, held, flat, self.credit.window), False
         y = y.reshape(len(y), *rows).permute(0, *(1 + k for k in back))
         if pack and bits is not None:
             mark(y, Packed(bits.flatten(), y.shape, y.dtype))
@@ -412,6 +523,15 @@ class Neuron(nn.Module):
             assert isinstance(traced, TracedStep)
             self._forms[backend, dtype] = _form_of(backend, traced, dtype)
         return self._forms[backend, dtype]
+
+    def _memoryless(self, backend: str, dtype: torch.dtype) -> None:
+        """Have the form of a step from rest at hand."""
+        key = backend, dtype, "memoryless"
+        if key not in self._forms:
+            traced = self._trace(dtype)
+            assert isinstance(traced, TracedStep)
+            given = range(len(self.states)) if self._rests() else ()
+            self._forms[key] = _form_of(backend, memoryless(traced, given), dtype)
 
     def _trace(self, dtype: torch.dtype) -> TracedStep | str:
         """The traced step, or why there is none; kept for the life of the module."""
@@ -445,6 +565,11 @@ class Neuron(nn.Module):
     def extra_repr(self) -> str:
         shown = [f"{f.name}={getattr(self.config, f.name)!r}" for f in dataclasses.fields(self.config)]
         return ", ".join([str(self.size), *shown])
+
+
+def _computed(signals: list[Tensor]) -> list[Tensor]:
+    """The signals in the dtype of the computation: half-precision states would flip spikes."""
+    return [s if s.dtype == torch.float64 else s.float() for s in signals]
 
 
 def _form_of(backend: str, traced: TracedStep, dtype: torch.dtype) -> Any:

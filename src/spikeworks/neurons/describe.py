@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import re
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .base import Neuron
+from .costs import arithmetic_in_words
 from .description import config_for
 from .parameters import Parameter
 from .reset import Reset
@@ -58,7 +57,7 @@ class Card:
 
     Attributes:
         costs: multiply-adds, additions and comparisons, divisions and transcendental functions of
-            a neuron and step; ``?`` where they are not known.
+            a neuron and step; N is the size of its layer.
     """
 
     states: str
@@ -70,22 +69,31 @@ class Card:
 
 def card(name: str) -> Card:
     """The line of a registered neuron with its default configuration."""
-    neuron = config_for(name).build(1)
-    signal = torch.zeros(1, 1, 1)
-    cost = neuron.operations(signal, signal)
-    counts = ["?" if math.isnan(count) else f"{count:g}" for count in (cost.macs, cost.acs, cost.specials)]
+    config = config_for(name)
+    neuron = config.build(1)
     about, _, rest = (inspect.getdoc(type(neuron)) or "").partition("\n\n")
-    found = re.search(r"(?s)Sources?: (.*)", rest)
-    source = " ".join(found[1].split()) if found else ""
-    published = re.search(r"arXiv \d{4}\.\d{4,5}|doi [^\s)]+", source)
-    source = published[0] if published else source.split(". ")[0]
-    trained = [_trained(neuron, n, p) for n, p in neuron.parameters_declared.items() if n in neuron.config.trainable]
-    return Card(str(len(neuron.states)), ", ".join(trained) or "–", (*counts,), _plain(about), _plain(source))
+    declared = {f"{parameter.key}": n for n, parameter in neuron.parameters_declared.items()}
+    trained = [_trained(neuron, declared.get(key, key)) for key, _ in neuron.named_parameters()]
+    return Card(
+        str(len(neuron.states)), ", ".join(trained) or "–", arithmetic_in_words(config), _plain(about), _source(rest)
+    )
 
 
-def _trained(neuron: Neuron, name: str, parameter: Parameter) -> str:
-    length = f" x{getattr(neuron.config, parameter.inner)}" if parameter.inner else ""
+def _trained(neuron: Neuron, name: str) -> str:
+    parameter = neuron.parameters_declared.get(name)
+    length = f" x{getattr(neuron.config, parameter.inner)}" if parameter and parameter.inner else ""
     return f"{name}{length}"
+
+
+def _source(text: str) -> str:
+    """The first identifier of a publication in the sources of a docstring, else the first one in words."""
+    found = re.search(r"(?s)Sources?: (.*)", text)
+    source = " ".join(found[1].split()) if found else ""
+    published = re.search(r"arXiv \d{4}\.\d{4,5}|doi 10\.[^\s,;]*[^\s,;.)]", source)
+    if published:
+        return published[0]
+    dated = re.match(r"[^()]*\([^()]*\d{4}[^()]*\)", source)
+    return _plain(dated[0] if dated else source.split(". ")[0])
 
 
 def _plain(text: str) -> str:

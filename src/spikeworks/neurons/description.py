@@ -5,17 +5,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 
 from ..core.config import config_kind
-from ..core.errors import UnknownName
+from ..core.errors import ConfigError, UnknownName
 from ..core.registry import Registry
 
 if TYPE_CHECKING:
     from .base import Neuron
+
+_KINDS: dict[type, str] = {
+    bool: "True or False",
+    numbers.Integral: "a whole number",
+    numbers.Real: "a number",
+    str: "a name",
+}
+"""What an option may be, by its default; the first that fits counts."""
 
 N = TypeVar("N", bound="type[Neuron]")
 
@@ -36,6 +45,17 @@ class Option:
     def __get__(self, neuron: Neuron | None, owner: type | None = None) -> Any:
         return self if neuron is None else getattr(neuron.config, vars(self)["name"])
 
+    def check(self, value: Any, what: str) -> None:
+        """Raise ConfigError where a value is of another kind than the default."""
+        plain = next((kind for kind in _KINDS if isinstance(self.default, kind)), None)
+        if plain is None and not dataclasses.is_dataclass(self.default):
+            return
+        kind = plain or type(self.default)
+        if isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+            return
+        called = _KINDS[plain] if plain else f"a {kind.__name__}"
+        raise ConfigError(f"{what} expected {called}, got {value!r}.", f"for instance {self.default!r}, the default")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NeuronConfig:
@@ -53,10 +73,15 @@ class NeuronConfig:
     per_channel: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        declared = self.neuron.parameters_declared
+        declared, who = self.neuron.parameters_declared, self.neuron.__name__
+        for field in ("trainable", "per_channel"):
+            if isinstance(names := getattr(self, field), str):
+                raise ConfigError(f"{who}.{field} expected a tuple of names, got {names!r}.", f"write ({names!r},)")
         for name in (*self.trainable, *self.per_channel):
             if name not in declared:
-                raise UnknownName(f"parameter of {self.neuron.__name__}", name, declared)
+                raise UnknownName(f"parameter of {who}", name, declared)
+        for name, option in self.neuron.options_declared.items():
+            option.check(getattr(self, name), f"{who}.{name}")
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, positive, unit_interval
+from .parameters import Parameter, above_zero, unit_interval
 from .reset import Reset
 
 
@@ -51,7 +51,7 @@ class ILIF(Neuron):
     states = ("voltage",)
 
     decay = Parameter(0.25, unit_interval, trainable=False, doc="membrane decay a step")
-    threshold = Parameter(1.0, positive, trainable=False, doc="potential that one spike stands for")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="potential that one spike stands for")
     levels = Option(4, "largest count")
     reset = Option(Reset(), "reset rule: soft or none, after_fire")
 

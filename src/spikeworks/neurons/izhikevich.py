@@ -12,7 +12,7 @@ from ..core.errors import UnknownName
 from ..core.state import State
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Initializer, Parameter, positive, real, spread
+from .parameters import Initializer, Parameter, above_zero, positive, real, spread
 from .surrogate import Surrogate
 
 
@@ -71,7 +71,7 @@ class Izhikevich(Neuron):
     resting_voltage = Parameter(None, real, trainable=False, initial=_of_behaviour("resting_voltage"), doc="v(0), mV")
     gain = Parameter(40.0, positive, doc="current that an input of 1 makes, mV / ms")
     threshold = Parameter(30.0, real, trainable=False, doc="potential of a spike, mV")
-    step_size = Parameter(0.5, positive, trainable=False, doc="time of a step, ms")
+    step_size = Parameter(0.5, above_zero, trainable=False, doc="time of a step, ms")
     behaviour = Option("tonic-spiking", "firing pattern whose values are taken where none is given")
     detach_reset = Option(True, "whether the gradient ignores the reset")
     surrogate = Option(Surrogate(kind="triangle", width=60.0), "derivative of the spike in backward, width in mV")

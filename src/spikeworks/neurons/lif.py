@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, positive, unit_interval
+from .parameters import Parameter, above_zero, unit_interval
 from .reset import Reset
 
 Gain = Literal["one", "one_minus_decay"]
@@ -31,7 +31,7 @@ class LIF(Neuron):
     option_types = {"gain": Gain}
 
     decay = Parameter(0.9, unit_interval, trainable=False, doc="membrane decay a step")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     reset = Option(Reset(), "reset rule")
     gain = Option("one", "factor on the input: one, or one_minus_decay")
 
@@ -120,7 +120,7 @@ class KLIF(LIF):
     Source: arXiv 2302.09238, which leaves the sign of the slope k free; it stays positive here.
     """
 
-    slope = Parameter(1.0, positive, doc="factor on the potential, k")
+    slope = Parameter(1.0, above_zero, doc="factor on the potential, k")
     scale_reset = Option(False, "whether the kept potential is divided by the slope")
 
     def prepare(self) -> None:
@@ -150,7 +150,7 @@ class CLIF(Neuron):
     states = ("voltage", "complement")
 
     decay = Parameter(0.5, unit_interval, trainable=False, doc="membrane decay a step")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
 
     def step(  # type: ignore[override]
         self, x: Tensor, voltage: Tensor, complement: Tensor, *, decay: Tensor, threshold: Tensor

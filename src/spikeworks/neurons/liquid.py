@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core.operations import Operations
+from ..kernels import trace_step
 from .base import Neuron, Signal
 from .description import NeuronConfig, register_neuron
-from .parameters import Parameter, positive, real
+from .parameters import Parameter, above_zero, real
 
 
 class _Rate(nn.Module):
@@ -29,6 +31,14 @@ class _Rate(nn.Module):
         both = torch.cat([x, state], 1).movedim(1, -1)
         rate = nn.functional.linear(both, self.weight.to(x.dtype), self.bias.to(x.dtype))
         return torch.sigmoid(rate).movedim(-1, 1)
+
+
+@functools.cache
+def _rest(config: NeuronConfig) -> Operations:
+    """Operations of a step behind the rates, from its trace."""
+    neuron = config.build(1)
+    assert isinstance(neuron, LTC)  # only they ask
+    return trace_step(neuron.follow, states=3, parameters=2, inputs=3).forward.operations()
 
 
 @register_neuron("ltc")
@@ -49,7 +59,7 @@ class LTC(Neuron):
 
     states = ("voltage", "adaptation", "spike")
 
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold without adaptation")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold without adaptation")
     strength = Parameter(0.2, real, trainable=False, doc="threshold gained by sustained firing")
 
     def __init__(
@@ -62,7 +72,21 @@ class LTC(Neuron):
     def step(  # type: ignore[override]
         self, x: Tensor, voltage: Tensor, adaptation: Tensor, spike: Tensor, *, threshold: Tensor, strength: Tensor
     ) -> Sequence[Tensor]:
-        follow, keep = self.membrane_rate(x, voltage), self.adaptation_rate(x, adaptation)
+        rates = self.membrane_rate(x, voltage), self.adaptation_rate(x, adaptation)
+        return self.follow(x, *rates, voltage, adaptation, spike, threshold, strength)
+
+    def follow(
+        self,
+        x: Tensor,
+        follow: Tensor,
+        keep: Tensor,
+        voltage: Tensor,
+        adaptation: Tensor,
+        spike: Tensor,
+        threshold: Tensor,
+        strength: Tensor,
+    ) -> Sequence[Tensor]:
+        """The elementwise rest of the step, with both rates known."""
         adaptation = keep * adaptation + (1.0 - keep) * spike
         charged = voltage + follow * (x - voltage)
         fired = self.fire(charged - threshold - strength * adaptation)
@@ -70,9 +94,9 @@ class LTC(Neuron):
 
     def operations(self, x: Signal, y: Tensor) -> Operations:
         """The dense maps and the rest of the step, for every neuron, step and sequence of ``y``."""
-        dense = 4 * self.size
-        each = Operations(macs=dense + 3, acs=7, specials=2, weight_reads=dense, state_reads=3, state_writes=3)
-        return each.scaled(y.numel())
+        dense = 4 * self.size  # the biases start the sums
+        rates = Operations(macs=dense, specials=2, weight_reads=dense, state_reads=3, state_writes=3)
+        return (rates + _rest(self.config)).scaled(y.numel())
 
     def _trace(self, dtype: torch.dtype) -> str:
         return "the rates of LTC read all neurons of their layer, which no elementwise kernel does"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.state import State
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, between, positive, spread
+from .parameters import Parameter, above_zero, between, spread
 from .reset import Reset
 
 
@@ -32,7 +32,7 @@ class LMH(Neuron):
     to_dendrite = Parameter(0.0, between(-0.5, 0.5), doc="soma to dendrite")
     soma_decay = Parameter(1.0, between(0.5, 1.5), doc="soma to itself")
     to_soma = Parameter(1.0, between(0.5, 1.5), doc="dendrite to soma")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     reset = Option(Reset(detach=True), "reset rule of the soma, after_fire")
 
     def prepare(self) -> None:

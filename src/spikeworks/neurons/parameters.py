@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,8 +30,9 @@ class Constraint:
     Attributes:
         name: how messages and documentation call the range.
         forward: unconstrained to value; inverse: value to unconstrained.
-        low, high: bounds of admissible initial values; ``closed`` says whether a trainable
-            value may start on them (a fixed one always may).
+        low, high: bounds of admissible initial values.
+        closed: whether a trainable value may start on them; a fixed one may.
+        open: whether the lower bound is refused even of a fixed value, as a threshold of 0 is.
     """
 
     name: str
@@ -39,19 +41,29 @@ class Constraint:
     low: float = -math.inf
     high: float = math.inf
     closed: bool = False
+    open: bool = False
 
-    def check(self, value: Tensor, what: str, *, trainable: bool) -> None:
-        """Raise ConfigError unless every element lies in the range; a fixed value may lie on its border."""
+    def fixed_may_be(self, value: float) -> bool:
+        """Whether a value that is not trained may be this one."""
+        return self.low <= value <= self.high and not (self.open and value == self.low)
+
+    def check(self, value: Tensor, what: str, *, trainable: bool, hint: str | None = None) -> None:
+        """Raise ConfigError unless every element lies in the range, with its border as the attributes say."""
         closed = self.closed or not trainable
-        inside = (value >= self.low) & (value <= self.high) if closed else (value > self.low) & (value < self.high)
-        if not bool((inside & value.isfinite()).all()):
-            worst = value[~(inside & value.isfinite())].flatten()[0].item()
-            border = "" if self.closed or trainable else " or on its border"
-            raise ConfigError(f"{what} must lie in {self.name}{border}, got {worst:g}.")
+        above = value >= self.low if closed and not self.open else value > self.low
+        inside = above & (value <= self.high if closed else value < self.high) & value.isfinite()
+        if not bool(inside.all()):
+            worst = value[~inside].flatten()[0].item()
+            if math.isfinite(worst) and self.fixed_may_be(worst) and not closed:
+                hint = "a value that is not trained may lie on the border: leave its name out of trainable"
+            border = " or on its border" if closed and not (self.closed or self.open) else ""
+            raise ConfigError(f"{what} must lie in {self.name}{border}, got {worst:g}.", hint)
 
 
 real = Constraint("the real numbers", lambda w: w, lambda v: v)
 positive = Constraint("(0, inf)", torch.exp, torch.log, low=0.0)
+above_zero = dataclasses.replace(positive, open=True)
+"""As :data:`positive`, and 0 is refused even of a fixed value: a threshold, the length of a step."""
 unit_interval = Constraint("(0, 1)", torch.sigmoid, torch.logit, low=0.0, high=1.0)
 negative_unit_interval = Constraint(
     "(-1, 0)", lambda w: -torch.sigmoid(w), lambda v: torch.logit(-v), low=-1.0, high=0.0
@@ -178,18 +190,33 @@ class Parameter:
             shape = (*shape, int(getattr(config, self.inner)))
         given = getattr(config, self._name)
         if given is not None:
-            value = torch.full(shape, float(given), dtype=torch.float64)
+            value = torch.full(shape, _number(given, f"{type(neuron).__name__}.{self._name}"), dtype=torch.float64)
         elif self.initial is not None:
             value = self.initial(neuron, shape, generator).to(torch.float64)
         else:
-            raise ConfigError(f"{type(neuron).__name__}.{self._name} has neither a value nor an initial rule.")
+            raise ConfigError(
+                f"{type(neuron).__name__}.{self._name} expected a number, got None, and has no rule that draws one.",
+                "give a number, or leave it out for the default",
+            )
         trainable = self._name in config.trainable
-        self.constraint.check(value, f"{type(neuron).__name__}.{self._name}", trainable=trainable)
+        usual = "it is drawn by its own rule" if self.default is None else f"it is {self.default:g}"
+        what = f"{type(neuron).__name__}.{self._name}"
+        self.constraint.check(value, what, trainable=trainable, hint=f"left out, {usual}")
         if trainable:
             stored = self.constraint.inverse(value).to(torch.get_default_dtype())
             neuron.register_parameter(self.key, torch.nn.Parameter(stored))
         else:
             neuron.register_buffer(self.key, value.to(torch.get_default_dtype()))
+
+
+def _number(given: Any, what: str) -> float:
+    if isinstance(given, numbers.Real) and not isinstance(given, bool):
+        return float(given)
+    raise ConfigError(
+        f"{what} expected a number, got {given!r}.",
+        "it is the same for all neurons; values of their own are copied into the stored tensor of a neuron built with "
+        "the name in per_channel",
+    )
 
 
 def uniform(low: float, high: float) -> Initializer:

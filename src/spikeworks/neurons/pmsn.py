@@ -13,7 +13,7 @@ from ..core.errors import ConfigError
 from ..kernels.scan import diagonal_scan, modulo_scan, planned_forms, whole_thresholds
 from .base import Coefficient, Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, positive, real
+from .parameters import Parameter, above_zero, real
 
 
 def coupling_matrix(compartments: int, coupling: float = 5.0) -> Tensor:
@@ -90,9 +90,9 @@ class PMSN(Neuron):
     }
 
     step_size = Parameter(
-        None, positive, per="channel", initial=_log_uniform(1e-3, 1e-1), doc="dt, time per step", rate=0.1
+        None, above_zero, per="channel", initial=_log_uniform(1e-3, 1e-1), doc="dt, time per step", rate=0.1
     )
-    damping = Parameter(0.5, positive, per="channel", inner="compartments", doc="-Re L, 1 / time", rate=0.1)
+    damping = Parameter(0.5, above_zero, per="channel", inner="compartments", doc="-Re L, 1 / time", rate=0.1)
     frequency = Parameter(
         None, real, per="channel", inner="compartments", initial=_from_basis("frequency"), doc="Im L, rad / time"
     )
@@ -109,7 +109,7 @@ class PMSN(Neuron):
         None, real, per="channel", inner="compartments", initial=_from_basis("output_imag"), doc="Im C"
     )
     feedthrough = Parameter(None, real, per="channel", initial=_normal, doc="D, input straight to the output")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     compartments = Option(4, "number of hidden compartments")
     output = Option("spike", "spike (0 or 1) or burst (the number of whole thresholds)")
     output_reset = Option("modulo", "reset of the output compartment: modulo, none or memoryless")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 from torch import Tensor
@@ -39,6 +40,8 @@ class Reset:
             raise ConfigError(
                 f"A reset is soft, hard or none, after_fire or before_charge; got {self.kind!r}, {self.order!r}."
             )
+        if not math.isfinite(self.potential):
+            raise ConfigError(f"A hard reset needs a finite potential, got {self.potential}.", "the usual one is 0")
 
     @property
     def delayed(self) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .base import Coefficient, Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, at_least, between, positive, uniform, unit_interval
+from .parameters import Parameter, above_zero, at_least, between, positive, uniform, unit_interval
 from .surrogate import Surrogate
 
 
@@ -41,7 +41,7 @@ class ResonateAndFire(Neuron):
     period = Parameter(
         None, at_least(4.0), per="channel", initial=uniform(5.0, 30.0), doc="steps of one turn, at least 4"
     )
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold")
     form = Option("phase", "phase or izhikevich")
 
     def prepare(self) -> None:
@@ -93,7 +93,7 @@ class BalancedRF(Neuron):
     offset = Parameter(None, positive, per="channel", initial=uniform(2.0, 3.0), doc="damping beyond the boundary")
     gain = Parameter(100.0, positive, trainable=False, doc="factor on the input; 1 / step_size adds it as it is")
     refractory_decay = Parameter(0.9, unit_interval, trainable=False, doc="decay of q a step")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold at rest")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold at rest")
     step_size = Option(0.01, "time of a step")
     surrogate = Option(Surrogate(kind="multi-gaussian", width=0.5), "derivative of the spike in backward")
 

@@ -11,7 +11,7 @@ from ..core.errors import ConfigError
 from ..kernels.scan import causal_filter, planned_forms
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, positive, real
+from .parameters import Parameter, above_zero, real
 
 
 def _halving(neuron: Neuron, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
@@ -33,7 +33,7 @@ class SlidingPSN(Neuron):
     """
 
     taps = Parameter(None, real, inner="window", initial=_halving, doc="weight of the input i steps ago")
-    threshold = Parameter(1.0, positive, doc="firing threshold (the bias of the source with its sign changed)")
+    threshold = Parameter(1.0, above_zero, doc="firing threshold (the bias of the source with its sign changed)")
     window = Option(16, "number of taps")
 
     def prepare(self) -> None:

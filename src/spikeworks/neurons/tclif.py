@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .base import Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, negative_unit_interval, positive, real, unit_interval
+from .parameters import Parameter, above_zero, negative_unit_interval, real, unit_interval
 
 
 @register_neuron("tc-lif")
@@ -38,7 +38,7 @@ class TCLIF(Neuron):
     to_dendrite = Parameter(-0.5, negative_unit_interval, doc="coupling soma to dendrite, beta_1")
     to_soma = Parameter(0.5, unit_interval, doc="coupling dendrite to soma, beta_2")
     dendritic_reset = Parameter(0.5, real, trainable=False, doc="what a spike takes from the dendrite, gamma")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold of the soma")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold of the soma")
     reset_form = Option("code", "paper or code")
 
     def prepare(self) -> None:

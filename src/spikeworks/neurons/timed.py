@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from ..core.errors import ConfigError, ShapeError
 from ..core.state import State
 from .base import Coefficient, Neuron
 from .description import Option, register_neuron
-from .parameters import Parameter, positive, real, unit_interval
+from .parameters import Parameter, above_zero, real, unit_interval
 
 
 class Timed(Neuron):
@@ -28,7 +29,7 @@ class Timed(Neuron):
         steps: rows of the tables, the longest sequence from rest, chunks and streams included.
 
     Raises:
-        ShapeError: a call goes beyond the last row.
+        ShapeError: a call goes beyond the last row, or a state has no position.
     """
 
     steps = Option(1024, "longest sequence")
@@ -42,8 +43,14 @@ class Timed(Neuron):
         index = torch.arange(count, device=x.device).unsqueeze(1)  # [T, 1], or [T, B] after a state
         last = count
         if state is not None:
-            position = list(state)[list(self.states).index("position")].reshape(batch, -1)[:, 0].long()
-            index, last = index + position, count + int(position.max())
+            position = list(state)[list(self.states).index("position")].reshape(batch, -1)[:, 0]
+            if not bool(((position >= 0) & (position % 1 == 0)).all()):  # infinity has no remainder
+                raise ShapeError(
+                    f"{type(self).__name__} state 'position' expected whole numbers of steps since rest, got "
+                    f"{position[:3].tolist()}.",
+                    "pass the state that this neuron returned, or None to start from rest",
+                )
+            index, last = index + position.long(), count + int(position.max())
         if last > self.steps:
             raise ShapeError(
                 f"{type(self).__name__} was built for sequences of up to {self.steps} steps, this one reaches {last}.",
@@ -53,6 +60,9 @@ class Timed(Neuron):
         tables = (self.parameters_declared[name].value(self).to(x.dtype) for name in self.own_inputs)
         found = (functional.embedding(index, table) for table in tables)  # [T, 1 or B, size]
         return [rows.reshape(*rows.shape, *tail).expand(x.shape) for rows in found]
+
+
+_threshold = dataclasses.replace(unit_interval, open=True)
 
 
 @register_neuron("glif")
@@ -77,7 +87,7 @@ class GLIF(Timed):
     decay = Parameter(0.25, unit_interval, per="channel", doc="what an exponential leak leaves, tau")
     leak = Parameter(0.0625, unit_interval, per="channel", doc="what a linear leak takes a step")
     reset_amount = Parameter(0.5, unit_interval, per="channel", doc="what a soft reset takes")
-    threshold = Parameter(0.5, unit_interval, per="channel", doc="firing threshold")
+    threshold = Parameter(0.5, _threshold, per="channel", doc="firing threshold")
     conductance = Parameter(0.5, unit_interval, per="step", doc="gain of the input at each step, c")
 
     def coefficients(self, **values: Any) -> dict[str, Coefficient]:
@@ -138,7 +148,7 @@ class CELIF(Timed):
     states = ("voltage", "spike", "shift", "position")
 
     decay = Parameter(0.9, unit_interval, trainable=False, doc="membrane decay a step")
-    threshold = Parameter(1.0, positive, trainable=False, doc="firing threshold without context")
+    threshold = Parameter(1.0, above_zero, trainable=False, doc="firing threshold without context")
     relaxation = Parameter(0.02, unit_interval, trainable=False, doc="what the shift loses a step, beta")
     context = Parameter(None, real, per="step", initial=_sinusoids, doc="effect of the potential on the threshold, E")
 

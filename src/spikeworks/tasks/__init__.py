@@ -29,25 +29,32 @@ from .base import (
     task_for,
 )
 from .binary_adding import BinaryAddingConfig
+from .cifar10_jpeg import Cifar10JpegConfig
 from .csv_file import CsvConfig
 from .delayed_cue import DelayedCueConfig
+from .nmnist_sample import NMnistSampleConfig
 from .ps_mnist import PSMnistConfig
 from .ptb import PTBConfig
 from .s_mnist import SMnistConfig
 from .seq_digits import SeqDigitsConfig
 from .spoken_digits import SpokenDigitsConfig
+from .static_images import FashionMnistConfig, MnistConfig
 
 __all__ = [
     "SPLITS",
     "TASKS",
     "AutonomousLocalizationConfig",
     "BinaryAddingConfig",
+    "Cifar10JpegConfig",
     "ClassificationTask",
     "CsvConfig",
     "DelayedCueConfig",
+    "FashionMnistConfig",
     "Figure",
     "Meter",
     "MetricInfo",
+    "MnistConfig",
+    "NMnistSampleConfig",
     "PSMnistConfig",
     "PTBConfig",
     "SMnistConfig",

@@ -34,18 +34,30 @@ class Signature:
 
     Attributes:
         steps: length T of every sequence; ``None`` where it differs.
-        inputs: channels C, or the size of the vocabulary for tokens.
+        inputs: channels C, or ``(C, H, W)`` for frames, or the size of the vocabulary for tokens.
         outputs: classes K, or the size of the vocabulary.
-        kind: ``"classification"`` (floats ``[T, B, C]``, one label a sequence) or ``"tokens"``
-            (ids ``[B, T]``, one target a step).
+        kind: ``"classification"`` (floats ``[T, B, C]`` or frames ``[T, B, C, H, W]``, one label a
+            sequence) or ``"tokens"`` (ids ``[B, T]``, one target a step).
         classes: names of the classes, in the order of their ids.
     """
 
     steps: int | None
-    inputs: int
+    inputs: int | tuple[int, int, int]
     outputs: int
     kind: Literal["classification", "tokens"] = "classification"
     classes: tuple[str, ...] | None = None
+
+    @property
+    def frames(self) -> bool:
+        """Whether a step is a frame ``(C, H, W)``."""
+        return isinstance(self.inputs, tuple)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One step of one sequence; nothing for tokens, which are single numbers."""
+        if self.kind == "tokens":
+            return ()
+        return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +87,8 @@ class TaskDefaults:
     """The training recipe that holds where the user says nothing.
 
     Attributes:
-        hidden: widths of the hidden layers.
+        network: name of the network.
+        hidden: widths of the hidden layers of a stack.
         epochs, batch_size: budget.
         learning_rate, weight_decay: of AdamW.
         clip: norm to which gradients are clipped; 0: not at all.
@@ -89,6 +102,7 @@ class TaskDefaults:
         notes: what else the recipe's source says.
     """
 
+    network: str = "stack"
     hidden: tuple[int, ...] = (64, 64)
     epochs: int = 20
     batch_size: int = 64

@@ -19,7 +19,7 @@ from ..core.config import config_kind
 from ..core.errors import ConfigError
 from ..data.dataset import ArrayDataset, Dataset
 from ..data.mnist import MNIST, load_mnist
-from ..data.splits import stratified_parts, stratified_subset
+from ..data.splits import stratified_part_of, stratified_parts
 from .base import ACCURACY, TASKS, ClassificationTask, Figure, Signature, TaskConfig, TaskDefaults, TaskInfo
 from .scan import Scan, pool_images
 
@@ -118,13 +118,7 @@ class MnistSequence(ClassificationTask):
         digits = labels.tolist()
         validation, train = stratified_parts(digits, (6_000,), _SPLIT_SEED, who=self.name)
         parts = {
-            "train": _limit(train, digits, self._options.train_size, self.name),
-            "validation": _limit(validation, digits, self._options.validation_size, self.name),
+            "train": stratified_part_of(train, digits, self._options.train_size, _SPLIT_SEED, self.name),
+            "validation": stratified_part_of(validation, digits, self._options.validation_size, _SPLIT_SEED, self.name),
         }
         return {name: ArrayDataset(images[index], labels[index], self._scan) for name, index in parts.items()}
-
-
-def _limit(index: list[int], labels: list[int], size: int | None, who: str) -> list[int]:
-    if size is None:
-        return index
-    return [index[i] for i in stratified_subset([labels[i] for i in index], size, _SPLIT_SEED, who=who)]

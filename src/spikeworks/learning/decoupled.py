@@ -1,0 +1,195 @@
+"""Learning that is cut in space and time: parts with losses of their own, credit within windows of steps.
+
+One learner for SLTT and truncated BPTT (one part), local heads, AugLocal and STDL (several): what
+differs is where the network is cut, what stands behind the cuts, and how far credit goes back.
+Memory is that of one part and one chunk of steps, whatever the depth and the length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..core.batch import Batch
+from ..core.credit import Credit, set_credit
+from ..core.errors import ConfigError
+from ..core.state import State, detach
+from ..kernels.marks import bits_of, mark
+from ..kernels.packing import Packed, unpack
+from .base import Objective, Observer, Plan
+from .descent import Descent
+from .exchange import exchange_gradients
+from .parts import Part
+from .stepwise import counted, step_loss, step_outputs
+
+Order = Literal["space", "time"]
+Loss = Literal["step", "sequence"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cutting:
+    """How far credit goes, and in which order the parts learn.
+
+    Args:
+        window: credit in time reaches back through at most this many steps, counted from the start
+            of a sequence; ``None``: all steps.
+        chunk: steps that are run and differentiated at once; ``None``: the whole sequence. Bounds
+            the memory; gradients do not depend on it (with batch norm over time they do).
+        loss: ``step``: of the readout at every step, see :mod:`~spikeworks.learning.stepwise`;
+            ``sequence``: the task's own, of the readout's answer.
+        order: ``space``: a part runs through time before the next one begins, which waits for its
+            spikes, kept as bits. ``time``: all parts run a chunk, then the next chunk.
+
+    Raises:
+        ConfigError: a chunk that does not hold whole windows, or that the loss cannot be cut into.
+    """
+
+    window: int | None = None
+    chunk: int | None = None
+    loss: Loss = "step"
+    order: Order = "space"
+
+    def __post_init__(self) -> None:
+        for name in ("window", "chunk"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1 step, or None, got {value}.")
+        if self.chunk is not None and (self.window is None or self.chunk % self.window):
+            raise ConfigError(
+                f"A chunk of {self.chunk} steps does not hold whole windows of {self.window or 'all'} steps.",
+                "make chunk a multiple of window, or None",
+            )
+        if self.chunk is not None and self.loss == "sequence":
+            raise ConfigError(
+                "The loss of a whole sequence is known at its end alone, so it cannot be cut into chunks.",
+                "set loss step, or chunk None",
+            )
+
+
+class Decoupled(Descent):
+    """Parts of a network, each with its own loss and optimiser; no gradient crosses a cut.
+
+    Args:
+        network: as for every learner.
+        parts: the network's blocks in order; the last part ends with its readout.
+        cutting: credit and order.
+    """
+
+    def __init__(self, network: Any, objective: Objective, plan: Plan, parts: Sequence[Part], cutting: Cutting) -> None:
+        super().__init__(network, objective, plan, shares=parts)
+        self.parts, self.cutting = list(parts), cutting
+        self.beside = nn.ModuleList(module for part in parts for module in part.thrown_away)
+        for part in parts:
+            set_credit(part, Credit(window=cutting.window))
+
+    def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
+        """One pass; returns the last part's loss, the target count and the norm of all gradients."""
+        states = self.state_for(batch) or (None,) * len(self.parts)
+        courses = [_Course(self, part, batch, state) for part, state in zip(self.parts, states, strict=True)]
+        chunks = self._chunks(batch)
+        found: list[tuple[float, int, float]] = []
+        if self.cutting.order == "space":
+            waiting: list[Tensor | Packed] = [_piece(batch, chunk) for chunk in chunks] if batch.size else []
+            for index, course in enumerate(courses):
+                waiting = [course.run(x, chunk) for x, chunk in zip(waiting, chunks, strict=False)]
+                found.append(self._finish(index, course))
+        else:
+            for chunk in chunks if batch.size else ():
+                x: Tensor | Packed = _piece(batch, chunk)
+                for course in courses:
+                    x = course.run(x, chunk)
+            found = [self._finish(index, course) for index, course in enumerate(courses)]
+        self.carry(tuple(course.state for course in courses))
+        if observe is not None and courses[-1].output is not None:
+            observe(courses[-1].output, batch)
+        loss, count, _ = found[-1]
+        return loss, count, math.hypot(*(norm for *_, norm in found))
+
+    def template(self, first: Tensor) -> State:
+        x, states = first, []
+        for part in self.parts:
+            x, _, state = part.advance(x, None, None)
+            states.append(state)
+        return tuple(states)
+
+    def _chunks(self, batch: Batch) -> list[slice]:
+        steps = batch.length
+        size = self.cutting.chunk or steps
+        return [slice(start, min(start + size, steps)) for start in range(0, steps, size)]
+
+    def _finish(self, index: int, course: _Course) -> tuple[float, int, float]:
+        """Exchange, clip and step one part; its gradients are gone afterwards."""
+        own = self.shares[index]
+        loss, count = exchange_gradients(own.parameters, course.loss, course.weight)
+        norm = self.apply(loss, index)
+        own.optimizer.zero_grad(set_to_none=True)
+        return loss, count, norm
+
+
+class _Course:
+    """A part on its way through one batch."""
+
+    def __init__(self, learner: Decoupled, part: Part, batch: Batch, state: State) -> None:
+        self.learner, self.part, self.batch, self.state = learner, part, batch, state
+        self.loss = 0.0
+        self.output: Tensor | None = None
+        self._readout: State = None
+        self._sum: Tensor | None = None
+        self._counts = counted(part.readout, batch, batch.length)
+        self._total = int(self._counts.sum())
+
+    @property
+    def weight(self) -> int:
+        """Number of losses that the mean is over."""
+        return self._total if self.learner.cutting.loss == "step" else self.batch.count
+
+    def run(self, x: Tensor | Packed, chunk: slice) -> Tensor | Packed:
+        """Forward, loss and backward of a chunk; returns what the next part gets, cut from the graph."""
+        given = _unpacked(x)
+        mask = None if self.batch.mask is None else self.batch.mask[chunk]
+        if chunk.start:
+            self.learner.reseed(self.part)  # one mask of dropout for the whole sequence
+        leaving, features, state = self.part.advance(given, self.state, mask)
+        self.state = detach(state)
+        loss = self._loss(features, mask, chunk)
+        if loss.requires_grad:
+            loss.backward()
+        self.loss += loss.item()
+        if self.part.final:
+            return leaving.detach()
+        held = bits_of(leaving)
+        return leaving.detach() if held is None else held
+
+    def _loss(self, features: Tensor, mask: Tensor | None, chunk: slice) -> Tensor:
+        readout, objective = self.part.readout, self.learner.objective
+        if self.learner.cutting.loss == "sequence":
+            output, _ = readout(features, None, mask)
+            self._show(output.detach())
+            return objective.loss(output, self.batch)
+        outputs, self._sum = step_outputs(readout, features, self._sum)
+        if self.part.final:
+            with torch.no_grad():
+                answer, self._readout = readout(features.detach(), self._readout, mask)
+            self._show(answer)
+        return step_loss(objective, outputs, self.batch, self._counts, chunk.start, self._total)
+
+    def _show(self, output: Tensor) -> None:
+        every = self.part.readout.config.kind == "every"
+        self.output = output if self.output is None or not every else torch.cat([self.output, output])
+
+
+def _piece(batch: Batch, chunk: slice) -> Tensor:
+    return batch.x[:, chunk] if batch.tokens else batch.x[chunk]
+
+
+def _unpacked(x: Tensor | Packed) -> Tensor:
+    if isinstance(x, Tensor):
+        return x
+    spikes = unpack(x)
+    mark(spikes, x)
+    return spikes

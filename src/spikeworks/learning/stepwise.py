@@ -1,0 +1,75 @@
+"""The loss of single steps, for methods that do not wait for the end of a sequence.
+
+A readout that joins the steps is read at every step instead: ``mean`` as the map of the step's
+own spikes, ``last`` as the same at the last step alone, ``sum`` and ``leaky`` as the sum so far,
+whose earlier part counts as a constant (sheets 06 2b.4 and 08 2). All steps that count weigh the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ..core.batch import Batch
+from ..layers import Readout
+from .base import Objective
+
+
+def counted(readout: Readout, batch: Batch, steps: int) -> Tensor:
+    """Which steps of which sequence have a loss: bool ``[T, B]``."""
+    device = batch.x.device
+    valid = torch.ones(steps, batch.size, dtype=torch.bool, device=device) if batch.mask is None else batch.mask
+    if readout.config.kind != "last":
+        return valid
+    last = valid.sum(0) - 1
+    return torch.arange(steps, device=device).unsqueeze(1) == last
+
+
+def step_outputs(readout: Readout, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """The readout at every step.
+
+    Args:
+        x: spikes of the last layer, ``[T, B, N, ...]``.
+        before: what an earlier chunk returned as second value.
+
+    Returns:
+        Outputs ``[T, B, K]``, and what the next chunk needs: the weighted sum ``[B, N + 1]`` of the inputs and of
+        the weights so far where the readout has one.
+    """
+    config, linear = readout.config, readout.linear
+    x = readout.features(x)
+    if config.kind not in ("sum", "leaky"):
+        return config.scale * linear(x), None
+    decay = config.decay if config.kind == "leaky" else 1.0
+    total = torch.zeros_like(torch.cat([x[0], x[0, :, :1]], 1)) if before is None else before
+    earlier = []
+    with torch.no_grad():
+        for now in x.unbind(0):
+            earlier.append(decay * total)
+            total = earlier[-1] + torch.cat([now, torch.ones_like(now[:, :1])], 1)
+    held = torch.stack(earlier)
+    weight = held[..., -1:] + 1.0
+    y = torch.nn.functional.linear(x + held[..., :-1], linear.weight) + weight * linear.bias
+    return config.scale * y, total
+
+
+def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tensor, start: int, total: int) -> Tensor:
+    """This chunk's share of the mean loss over all counted steps of a batch.
+
+    Args:
+        outputs: ``[C, B, K]``, steps ``start`` to ``start + C`` of the sequence.
+        counts: ``[T, B]`` bool of :func:`counted`.
+        total: number of counted steps in the whole batch.
+    """
+    steps = slice(start, start + len(outputs))
+    if batch.tokens:
+        here = dataclasses.replace(batch, x=batch.x[:, steps], target=batch.target[:, steps], mask=None)
+        return objective.loss(outputs, here) * (here.target.numel() / total)
+    kept = counts[steps]
+    rows = int(kept.sum())
+    if not rows:
+        return outputs.sum() * 0.0
+    target = batch.target.expand(len(outputs), *batch.target.shape)[kept]
+    return objective.loss(outputs[kept], dataclasses.replace(batch, target=target, mask=None)) * (rows / total)
