@@ -64,7 +64,7 @@ def csv_file(folder: Path, spoil: str | None = None) -> Path:
         (["run", "--task", "seq-digits", "--neuron", "lif", "--epochs", "many"],
          ["--budget.epochs expected a whole number, got many"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--model.norm", "bach"],
-         ["--model.norm expected one of none, batch, layer, got bach"]),
+         ["--model.norm expected one of none, batch, layer, batch-step, tdbn, tebn, bntt, got bach"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--model.neuron.decay", "1.5"], ["decay", "1.5"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--optimizer", "adam"], ["optimizer 'adam'", "'adamw'"]),
         (["run", "--task", "seq-digits"], ["Which neuron? Give --neuron NAME."]),

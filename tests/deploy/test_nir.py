@@ -43,6 +43,8 @@ WIRINGS: dict[str, dict[str, Any]] = {
     "dense": {},
     "recurrent": {"recurrent": (True, True)},
     "norm": {"norm": "batch"},
+    "batch per step": {"norm": "batch-step"},
+    "tdbn": {"norm": "tdbn"},
     "norm, recurrent": {"norm": "batch", "recurrent": (False, True)},
     "convolution": {"conv": ConvConfig(kernel=3, stride=2), "inputs": 11},
 }

@@ -94,7 +94,15 @@ def test_operators_keep_the_rules_of_torch(differentiate):
     assert bits.shape == (70, 2) and borders.shape == (-(-70 // fused.tiling.chunk) * differentiate, 1, 16)
     assert torch.equal(bits[..., None] >> torch.arange(8, dtype=torch.uint8) & 1, y.reshape(70, 2, 8).to(torch.uint8))
     weight, last = torch.rand(8, 8).double(), torch.zeros(2, 8).double()
-    around = ([current(7, 2, 8)] * 2, torch.stack([weight, -weight]), weight[:2], last, [], [torch.rand(16).double()], values)
+    around = (
+        [current(7, 2, 8)] * 2,
+        torch.stack([weight, -weight]),
+        weight[:2],
+        last,
+        [],
+        [torch.rand(16).double()],
+        values,
+    )
     pair = Gated(8).double()
     pair((current(2, 1, 8), current(2, 1, 8)))
     key = pair._forms["c", torch.float64].key

@@ -167,7 +167,9 @@ def test_a_neuron_without_steps_refuses_in_words(name):
     neuron, lif = build(name), build("lif")
     network = torch.nn.Sequential(lif, neuron)
     for credit in (Credit(window=2), Credit(carry=False)):
-        with pytest.raises(ConfigError, match="mixes all steps at once; temporal credit cannot be cut(.|\n)*sliding-psn"):
+        with pytest.raises(
+            ConfigError, match="mixes all steps at once; temporal credit cannot be cut(.|\n)*sliding-psn"
+        ):
             set_credit(network, credit)
         assert lif.credit == neuron.credit == Credit()  # all or none
         neuron.credit = credit

@@ -100,7 +100,8 @@ VGG = [3, 64, 128, 256, 256, 512, 512, 512, 512]
         (VGG11Config(norm="none"), (3, 32, 32), 10, 132_863_336 - 123_642_856 + 512 * 10 + 10),
         (VGG11Config(), (3, 32, 32), 10, chain(VGG, normalised=True, outputs=10)),
         (VGGSNNConfig(), (2, 48, 48), 10, chain([2, *VGG[1:]], normalised=True, outputs=10)),
-        (Conv8Config(), (1, 14, 14), 10, chain([1, 16, 16, 32, 32, 32, 64, 64, 64], normalised=True, outputs=10)),
+        (Conv8Config(), (1, 14, 14), 10, chain([1, *CONV8], normalised=True, outputs=10)),
+        (Conv8Config(width=0.5), (1, 14, 14), 10, chain([1, *(c // 2 for c in CONV8)], normalised=True, outputs=10)),
     ],
     ids=lambda value: value.label if isinstance(value, ModelConfig) else None,
 )

@@ -214,3 +214,19 @@ def test_rewarming_scales_the_step() -> None:
     path = run(lambda p: SPAM(p, lr=1.0, eps=1e-300), np.zeros(1), lambda k, p: np.ones(1), 660)
     steps = -np.diff(path[:, 0])  # of updates 2, 3, ...
     assert [round(steps[k - 2], 4) for k in (499, 500, 575, 650)] == [1.0, 0.01, 0.4999, 1.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("density", [1.0, 0.25])
+@pytest.mark.parametrize("options", [{}, {"foreach": False}, {"fused": True}], ids=str)
+def test_a_gpu_goes_the_same_way(density: float, options: dict[str, bool]) -> None:
+    host, there = mixed(torch.float64), [torch.nn.Parameter(p.detach().cuda()) for p in mixed(torch.float64)]
+    first, second = SPAM(host, density=density, **SHORT), SPAM(there, density=density, **options, **SHORT)
+    for step in range(45):
+        for p, q in zip(host, there, strict=True):
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(step), dtype=p.dtype)
+            q.grad = p.grad.cuda()
+        first.step()
+        second.step()
+    for p, q in zip(host, there, strict=True):
+        assert torch.allclose(p, q.cpu(), rtol=1e-9, atol=1e-9)

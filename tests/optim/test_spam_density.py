@@ -25,7 +25,7 @@ def held_bytes() -> int:
     return sum(o.nbytes for o in gc.get_objects() if type(o) in (Tensor, torch.nn.Parameter))
 
 
-@pytest.mark.parametrize("density", [1.0, 0.5, 0.25, 0.1])
+@pytest.mark.parametrize("density", [1.0, 0.25])
 @pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
 def test_moments_take_eight_bytes_for_each_coordinate_kept(density: float, options: dict[str, bool]) -> None:
     shapes = [(200, 70), (64, 3, 5, 5)]

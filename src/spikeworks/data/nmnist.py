@@ -81,17 +81,15 @@ def read_nmnist(path: str | Path) -> Events:
     return events
 
 
-def load_nmnist_frames(
-    root: str | Path | None, part: str, steps: int, by: FrameBy, files: FileSet = NMNIST_SAMPLE
-) -> tuple[Tensor, Tensor]:
+def load_nmnist_frames(root: str | Path | None, part: str, steps: int, by: FrameBy) -> tuple[Tensor, Tensor]:
     """Frames ``[N, T, 2, 34, 34]`` int16 and digits ``[N]`` int64 of the ``"Train"`` or ``"Test"`` part, by number.
 
     Raises:
         DataError: files missing or damaged; ConfigError: frames that cannot be made.
     """
-    paths = locate(files, root)
-    names = [file.name for file in files.files if file.name.startswith(f"{part}/")]
+    paths = locate(NMNIST_SAMPLE, root)
+    names = [name for name in paths if name.startswith(f"{part}/")]
     frames = torch.stack([event_frames(read_nmnist(paths[name]), steps, SIZE, by=by).short() for name in names])
     digits = torch.tensor([int(name.split("/")[1]) for name in names])
-    check_labels(f"{files.title} {part}", digits, classes=10)
+    check_labels(f"{NMNIST_SAMPLE.title} {part}", digits, classes=10)
     return frames, digits

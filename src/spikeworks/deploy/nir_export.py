@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ConfigError
-from ..layers import BatchNorm, Conv1d, Conv2d, DelayLinear, Dense, Readout, Recurrent
+from ..layers import BatchNorm, Conv1d, Conv2d, DelayLinear, Dense, Readout, Recurrent, ThresholdBatchNorm
 from ..models import Block, Network
 from .nir_common import Clock, Discretisation, NIRError, require_nir
 from .nir_neurons import neuron_node
@@ -215,11 +215,10 @@ def _folded(norm: nn.Module | None, path: str) -> tuple[Tensor, Tensor]:
     """The affine map ``scale * current + shift`` that a normalisation is in evaluation."""
     if norm is None:
         return torch.ones(()), torch.zeros(())
-    if not isinstance(norm, BatchNorm) or type(norm) is not BatchNorm:
+    if not isinstance(norm, BatchNorm) or type(norm) not in (BatchNorm, ThresholdBatchNorm):
         reason = "only batch normalisation with running averages is an affine map and can be folded."
-        raise NIRError(f"{path} ({type(norm).__name__})", reason, "train with norm='batch' or 'none'")
-    scale = norm.weight * torch.rsqrt(norm.variance + norm.epsilon)
-    return scale, norm.bias - norm.mean * scale
+        raise NIRError(f"{path} ({type(norm).__name__})", reason, "train with norm 'batch', 'batch-step', 'tdbn' or 'none'")
+    return norm.folded()
 
 
 def _ungrouped(weight: Tensor, groups: int) -> Tensor:

@@ -3,11 +3,12 @@
 Where the input is spikes it is kept in bits, so that a spiking block stores one bit for each
 incoming neuron and step instead of its spikes, currents and states. The gradients are those of
 plain backpropagation, because the second run is the first one again: same random masks, same
-normalisation, running averages left alone.
+normalisation, same credit, running averages left alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,6 +73,7 @@ class _Call:
         self.after: State = None
         self.spikes: Packed | None = None
         self.random = {id(source): source.get_state() for source in self._sources()}
+        self.credit = [(vars(one), vars(one)["credit"]) for one in self.module.modules() if "credit" in vars(one)]
         self.shared = torch.get_rng_state()
         self.gpu = device if device.type == "cuda" else None
         self.shared_gpu = None if self.gpu is None else torch.cuda.get_rng_state(self.gpu)
@@ -83,6 +85,18 @@ class _Call:
             source = vars(module).get("generator")
             if source is not None:
                 yield source
+
+    @contextlib.contextmanager
+    def _credit_of_then(self) -> Iterator[None]:
+        """How far credit went back in time when the call was made."""
+        now = [own["credit"] for own, _ in self.credit]
+        for own, credit in self.credit:
+            own["credit"] = credit
+        try:
+            yield
+        finally:
+            for (own, _), credit in zip(self.credit, now, strict=True):
+                own["credit"] = credit
 
     def first(self, x: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         y, after = self.module(x, refill(self.before, tensors), self.mask)
@@ -102,7 +116,8 @@ class _Call:
                 torch.cuda.set_rng_state(self.shared_gpu, self.gpu)
             for source, _ in now:
                 source.set_state(self.random[id(source)])
-            y, after = torch.func.functional_call(self.module, values, (x, refill(self.before, tensors), self.mask))
+            with self._credit_of_then():
+                y, after = torch.func.functional_call(self.module, values, (x, refill(self.before, tensors), self.mask))
         for source, state in now:
             source.set_state(state)
         return [y, *(t for _, t in leaves(after))]

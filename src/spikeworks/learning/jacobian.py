@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..core.config import canonical_json, to_dict
 from ..core.errors import TraceError
 from ..kernels import Graph, TorchStep, TracedStep
 from ..kernels.graph import Node, Operand, Ref, simplify
@@ -240,6 +241,11 @@ class FilterForm:
         return Filter(transition=table[:, 1:], entry=table[:, 0], weight=own[1:] / own[0])
 
 
+def jacobian_of(neuron: Neuron, spikes: Spikes = "neuron", dtype: torch.dtype = torch.float32) -> StepJacobian:
+    """The :class:`StepJacobian` of a neuron; made once for all that are described alike."""
+    return _once("jacobian", StepJacobian, neuron, spikes, dtype)
+
+
 def filter_form(neuron: Neuron, spikes: Spikes, dtype: torch.dtype = torch.float32) -> FilterForm | str:
     """The filter that the neuron's memory of its input is, or why it is none.
 
@@ -247,9 +253,26 @@ def filter_form(neuron: Neuron, spikes: Spikes, dtype: torch.dtype = torch.float
     the neuron fires on a weighted sum of input and states. Then one trace an input serves all
     neurons behind it (OTTT, arXiv 2210.04195; variant B of TC-LIF's online rule).
     """
+    return _once("filter", _filter_form, neuron, spikes, dtype)
+
+
+_MADE: dict[Any, Any] = {}
+"""What was derived, by class and description of the neuron: layers of one network are mostly alike."""
+
+
+def _once(kind: str, derive: Any, neuron: Neuron, spikes: Spikes, dtype: torch.dtype) -> Any:
+    key = (kind, type(neuron), canonical_json(to_dict(neuron.config)), spikes, dtype)
+    if key not in _MADE:
+        if len(_MADE) >= 256:  # a long session with many descriptions
+            _MADE.clear()
+        _MADE[key] = derive(neuron, spikes, dtype)
+    return _MADE[key]
+
+
+def _filter_form(neuron: Neuron, spikes: Spikes, dtype: torch.dtype) -> FilterForm | str:
     who = type(neuron).__name__
     try:
-        jacobian = StepJacobian(neuron, spikes, dtype)
+        jacobian = jacobian_of(neuron, spikes, dtype)
     except TraceError as error:
         return str(error)
     if len(neuron.inputs) != 1:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, TraceError
 from ..layers import BranchedDense, Dense, Recurrent
 from ..neurons import Neuron
-from .jacobian import Filter, FilterForm, Point, Spikes, StepJacobian, coefficients_of, filter_form
+from .jacobian import Filter, FilterForm, Point, Spikes, StepJacobian, coefficients_of, filter_form, jacobian_of
 from .traces import Bundle, weight_gradient
 from .traces_watch import LayerCall, SynapseCall
 
@@ -45,7 +45,8 @@ class Cell:
     def __init__(self, name: str, module: Any, traces: Traces, spikes: Spikes, dtype: torch.dtype) -> None:
         self.name = name
         self.recurrent = module if isinstance(module, Recurrent) else None
-        self.neuron: Neuron = module if self.recurrent is None else self.recurrent.neuron
+        inner: Any = module if self.recurrent is None else self.recurrent.neuron
+        self.neuron: Neuron = inner
         self.traces, self.spikes = traces, spikes
         self.above: FilterForm | float | None = None
         self.above_neuron: Neuron | None = None
@@ -61,17 +62,15 @@ class Cell:
             self.traces = "exact" if self._form is None else "filter"
         self._jacobian: StepJacobian | None = None
         if self.traces != "none":
-            obstacle = self._obstacle(dtype)
-            if obstacle is not None:
-                raise ConfigError(f"Layer '{name}' cannot have traces: {obstacle}.", "use the method sltt or bptt")
-            self._jacobian = StepJacobian(self.neuron, spikes, dtype)
+            try:
+                self._jacobian = jacobian_of(self.neuron, spikes, dtype)
+            except TraceError as error:
+                raise ConfigError(
+                    f"Layer '{name}' cannot have traces: {error}.", "use the method sltt or bptt"
+                ) from error
         self._filtered: dict[str, Tensor] = {}
         self._bundle: Bundle | None = None
         self._beyond: dict[tuple[str, int], Tensor] = {}
-
-    def _obstacle(self, dtype: torch.dtype) -> str | None:
-        found = self.neuron._trace(dtype)
-        return found if isinstance(found, str) else None
 
     def begin(self) -> None:
         """Forget all traces: a sequence starts."""

@@ -173,8 +173,8 @@ class StackConfig(ModelConfig):
         self._check_wiring(like)
         shape: Shape = (width,)
         for i in range(len(self.hidden)):
-            blocks.append(StackPlan(config=self, index=i).build(shape, 1, generator))
-            shape = blocks[-1].shape_out
+            block, shape = self.block(i, shape, 1, generator)
+            blocks.append(block)
         last = math.prod(shape)
         tied = embedding.weight if embedding is not None and self.embedding and self.embedding.tied else None
         readout = Readout(last, outputs, self.readout, tied=tied, generator=generator)
@@ -197,8 +197,8 @@ class StackConfig(ModelConfig):
         if getattr(neuron, "whole_sequence", False) and any(self.recurrent):
             raise ConfigError(f"{who} reads a whole sequence at once and cannot be recurrent; leave out recurrent.")
 
-    def block(self, index: int, shape: Shape, stride: int, generator: torch.Generator | None) -> Block:
-        """Block ``index`` for an input of ``shape``; a convolution has its own stride times ``stride``."""
+    def block(self, index: int, shape: Shape, stride: int, generator: torch.Generator | None) -> tuple[Block, Shape]:
+        """Block ``index`` for an input of ``shape`` and what it puts out; a convolution's stride is multiplied."""
         size = self.hidden[index]
         like = self.neuron.build(1, torch.Generator())
         synapse, after = self._synapse(size, shape, stride, like, generator)
@@ -209,7 +209,7 @@ class StackConfig(ModelConfig):
         rate = self.dropout if index else self.input_dropout
         made = Block(TimeTiedDropout(rate), synapse, self._norm(size, like), neuron, memory=self.memory)
         made.plan, made.shape_in, made.shape_out = StackPlan(config=self, index=index), shape, after
-        return made
+        return made, after
 
     def _synapse(
         self, size: int, shape: Shape, stride: int, like: Neuron, generator: torch.Generator | None
@@ -244,7 +244,7 @@ class StackConfig(ModelConfig):
             case "layer":
                 return LayerNorm(size)
             case "tdbn":
-                return ThresholdBatchNorm(size, threshold=_threshold(like))
+                return ThresholdBatchNorm(size, threshold=initial_threshold(like))
             case "tebn":
                 return TemporalEffectiveBatchNorm(size, steps=steps)
             case "bntt":
@@ -276,14 +276,14 @@ class StackPlan:
 
     def shape_after(self, shape: Shape, stride: int) -> Shape:
         """What a block for ``shape`` puts out."""
-        return self.config.block(self.index, shape, stride, torch.Generator()).shape_out
+        return self.config.block(self.index, shape, stride, torch.Generator())[1]
 
     def build(self, shape: Shape, stride: int, generator: torch.Generator | None) -> Block:
         """A fresh block like it for inputs of ``shape``."""
-        return self.config.block(self.index, shape, stride, generator)
+        return self.config.block(self.index, shape, stride, generator)[0]
 
 
-def _threshold(neuron: Neuron) -> float:
+def initial_threshold(neuron: Neuron) -> float:
     """The threshold that neurons of this kind start with, one for all of them.
 
     Raises:

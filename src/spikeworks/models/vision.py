@@ -24,7 +24,7 @@ from ..layers.pool import AveragePool2d, MaxPool2d, PooledReadout
 from ..neurons import LIF, Neuron, NeuronConfig
 from .network import Memory, Network
 from .plan import BlockPlan, Emits, Shape
-from .stack import ModelConfig
+from .stack import ModelConfig, initial_threshold
 
 Norm = Literal["none", "batch", "batch-step", "tdbn"]
 Downsample = Literal["average", "max", "stride"]
@@ -92,17 +92,6 @@ class FramePlan:
             threshold = initial_threshold((self.neuron or LIF.Config()).build(1))
             return ThresholdBatchNorm(channels, threshold=threshold, alpha=added**-0.5)
         return BatchNorm(channels, per_step=self.norm == "batch-step")
-
-
-def initial_threshold(neuron: Neuron) -> float:
-    """The threshold that neurons start with; raises ConfigError where there is none above 0."""
-    given = getattr(neuron.config, "threshold", None)
-    if "threshold" not in neuron.parameters_declared or given is None or not given > 0:
-        raise ConfigError(
-            f"norm tdbn scales currents to the neurons' first threshold, and {type(neuron).__name__} has none above 0.",
-            "take norm batch",
-        )
-    return float(given)
 
 
 def normalised(norm: nn.Module | None, x: Tensor, mask: Tensor | None) -> Tensor:

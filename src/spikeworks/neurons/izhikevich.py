@@ -74,7 +74,7 @@ class Izhikevich(Neuron):
     step_size = Parameter(0.5, above_zero, trainable=False, doc="time of a step, ms")
     behaviour = Option("tonic-spiking", "firing pattern whose values are taken where none is given")
     detach_reset = Option(True, "whether the gradient ignores the reset")
-    surrogate = Option(Surrogate(kind="triangle", width=60.0), "derivative of the spike in backward, width in mV")
+    surrogate = Option(Surrogate(kind="arctan", width=60.0), "derivative of the spike in backward, width in mV")
 
     def prepare(self) -> None:
         if self.behaviour not in BEHAVIOURS:

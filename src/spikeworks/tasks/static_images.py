@@ -31,6 +31,8 @@ from .s_mnist import DIGITS
 from .scan import pool_images
 
 SPLIT_SEED = 0
+VALIDATION = 6_000
+"""Images of the validation split of the sets with MNIST's counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,5 +200,5 @@ class GreyImages(StillTask):
         images = pool_images(images, self._pool).unsqueeze(1)
         if split == "test":
             return {"test": self.dataset(images, labels)}
-        parts = self.parts(labels.tolist(), 6_000)
+        parts = self.parts(labels.tolist(), VALIDATION)
         return {name: self.dataset(images[index], labels[index]) for name, index in parts.items()}
