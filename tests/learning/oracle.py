@@ -21,9 +21,7 @@ class CrossEntropy:
         return nn.functional.cross_entropy(output.flatten(0, -2), batch.target.flatten())
 
 
-def run(
-    neuron: Any, current: Tensor, held: Tensor, *, cut_spikes: bool = False, cut_heard: bool = True
-) -> Tensor:
+def run(neuron: Any, current: Tensor, held: Tensor, *, cut_spikes: bool = False, cut_heard: bool = True) -> Tensor:
     """A layer by its step: outputs feel ``current``, later steps feel ``held``, which is the same or a constant."""
     recurrent = neuron if isinstance(neuron, Recurrent) else None
     plain: Neuron = neuron.neuron if recurrent is not None else neuron

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.learning.oracle import CrossEntropy, bptt, oracle
 from torch.testing import assert_close
 
+from spikeworks import kernels
 from spikeworks.core.batch import Batch
 from spikeworks.core.credit import Credit
 from spikeworks.core.errors import ConfigError, TrainingDiverged
@@ -24,7 +27,14 @@ from spikeworks.models.network import Block
 from spikeworks.models.stack import ConvConfig, EmbeddingConfig
 from spikeworks.neurons import ALIF, LIF, NEURONS, TCLIF, Neuron, Reset, Surrogate, config_for
 from spikeworks.optim import AdamWConfig, ConstantConfig, SGDConfig
-from tests.learning.oracle import CrossEntropy, bptt, oracle
+
+
+@pytest.fixture(autouse=True)
+def plain_loop() -> Iterator[None]:
+    """The reference form of all neurons: no kernel has to be built for a small network."""
+    with kernels.use("loop"):
+        yield
+
 
 STILL = Plan(optimizer=SGDConfig(learning_rate=0.0, clip=None), schedule=ConstantConfig(), steps_per_epoch=1, epochs=1)
 SOFT = LIF.Config(decay=0.8, reset=Reset(detach=True), trainable=("decay", "threshold"))
@@ -93,6 +103,16 @@ FIRST = "blocks.0.synapse.weight"
 def test_one_layer_is_bptt(config: OnlineConfig, neuron: Any, chunk: int | None) -> None:
     net = network(neuron)
     same(online(net, dataclasses.replace(config, chunk=chunk), batch()), bptt(net, batch()))
+
+
+@pytest.mark.parametrize(
+    "config, neuron", [(OTTTConfig(chunk=4), SOFT), (OSTLConfig(chunk=4), TCLIF.Config())], ids=str
+)
+def test_fused_kernels_give_the_same(config: OnlineConfig, neuron: Any) -> None:
+    net = network(neuron, hidden=(6, 5), recurrent=(False, True))
+    wanted = online(net, config, batch())
+    with kernels.use("auto"):
+        same(online(net, config, batch()), wanted)
 
 
 def test_ottt_misses_a_reset_that_is_differentiated() -> None:
@@ -198,7 +218,9 @@ def test_through_next_counts_in_the_memory_of_a_readout(kind: Any) -> None:
     assert_close(found[FIRST], wanted, rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("neuron, config", [(SOFT, OTTTConfig()), (KEPT, EPropConfig()), (ALIF.Config(), EPropConfig())], ids=str)
+@pytest.mark.parametrize(
+    "neuron, config", [(SOFT, OTTTConfig()), (KEPT, EPropConfig()), (ALIF.Config(), EPropConfig())], ids=str
+)
 def test_recurrent_layers_miss_only_what_is_heard(neuron: Any, config: OnlineConfig) -> None:
     net = network(neuron, recurrent=(True,), recurrent_diagonal=False)
     found = online(net, dataclasses.replace(config, chunk=4), batch())
@@ -338,7 +360,13 @@ def test_random_feedback_reaches_every_layer_and_is_drawn_from_the_seed() -> Non
 
 
 def learning(rate: float, **values: Any) -> Plan:
-    return Plan(optimizer=SGDConfig(learning_rate=rate, clip=None), schedule=ConstantConfig(), steps_per_epoch=1, epochs=1, **values)
+    return Plan(
+        optimizer=SGDConfig(learning_rate=rate, clip=None),
+        schedule=ConstantConfig(),
+        steps_per_epoch=1,
+        epochs=1,
+        **values,
+    )
 
 
 def stepped(config: OnlineConfig, b: Batch, rate: float = 0.5, count: int = 1) -> list[torch.Tensor]:

@@ -78,6 +78,10 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``x [T, B, C, ...]``, ``mask [T, B]`` bool or ``None``."""
+        if self.training and mask is None and self._native(x):
+            if not self.per_step:
+                return self._batch_norm(x.flatten(0, 1)).reshape(x.shape)
+            return torch.stack([self._batch_norm(one) for one in x.unbind(0)])
         if self.training:
             mean, variance, count = moments(x, mask, per_step=self.per_step)
             self._remember(mean.detach(), variance.detach(), count)
@@ -88,6 +92,18 @@ class BatchNorm(nn.Module):
             scale, shift = self.folded()
         tail = (1,) * (x.dim() - 3)
         return torch.addcmul(shift.reshape(*shift.shape, *tail), x, scale.reshape(*scale.shape, *tail))
+
+    def _native(self, x: Tensor) -> bool:
+        """Whether torch's own kernel takes ``x``, which reads frames several times less often; alone it is no gain."""
+        values = x.shape[1:].numel() if self.per_step else x.numel()
+        return x.dtype == self.weight.dtype and values > x.shape[2] and (x.dim() > 3 or not self.per_step)
+
+    def _batch_norm(self, x: Tensor) -> Tensor:
+        """``x [B, C, ...]`` by its own moments, which move the running averages."""
+        cudnn = torch.backends.cudnn.enabled
+        return torch.batch_norm(
+            x, self.gain(), self.bias, self.mean, self.variance, True, self.momentum, self.epsilon, cudnn
+        )
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Scale and shift ``[C]`` of the map that evaluation is, to be folded into the synapse before it."""

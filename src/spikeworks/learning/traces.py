@@ -30,23 +30,22 @@ class Eligibility:
         self.values: list[Tensor | None] = [None] * states
         self.inner = inner
 
-    def past(self, weights: Sequence[Number]) -> Tensor | None:
-        """The weighted sum over the states; ``None`` where nothing is felt."""
-        total: Tensor | None = None
+    def past(self, weights: Sequence[Number], more: Tensor | None = None) -> Tensor | None:
+        """The weighted sum over the states, and ``more``; ``None`` where nothing is felt."""
+        total = more
         for weight, value in zip(weights, self.values, strict=True):
-            total = _plus(total, self._scaled(weight, value))
+            if value is None or (isinstance(weight, float) and weight == 0.0):
+                continue
+            if isinstance(weight, Tensor):
+                wide = widened(weight, self.inner)
+                total = wide * value if total is None else torch.addcmul(total, wide, value)
+            else:
+                total = weight * value if total is None else torch.add(total, value, alpha=weight)
         return total
 
     def advance(self, transition: Sequence[Sequence[Number]], source: Sequence[Tensor | None]) -> None:
         """One step: ``E <- J E + F``."""
-        self.values = [_plus(self.past(row), new) for row, new in zip(transition, source, strict=True)]
-
-    def _scaled(self, weight: Number, value: Tensor | None) -> Tensor | None:
-        if isinstance(weight, Tensor):
-            return None if value is None else widened(weight, self.inner) * value
-        if value is None or weight == 0.0:
-            return None
-        return value if weight == 1.0 else weight * value
+        self.values = [self.past(row, new) for row, new in zip(transition, source, strict=True)]
 
 
 def widened(number: Tensor, inner: int) -> Tensor:
@@ -150,9 +149,3 @@ class Bundle:
         source = pre if kind == "weight" else last
         assert source is not None  # whoever asked for these traces gives what they are of
         return outer(by_input[i], source)
-
-
-def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return a if b is None else b
-    return a + b
