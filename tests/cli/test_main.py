@@ -58,7 +58,7 @@ def csv_file(folder: Path, spoil: str | None = None) -> Path:
         (["rnu"], ["command 'rnu' is not registered. Did you mean 'run'?"]),
         (["run", "--task", "seq-digit", "--neuron", "lif"], ["task 'seq-digit'", "Did you mean 'seq-digits'"]),
         (["run", "--task", "seq-digits", "--neuron", "tclif"], ["neuron 'tclif'", "Did you mean 'tc-lif'"]),
-        (["run", "--task", "seq-digits", "--neurn", "lif"], ["option --neurn is unknown. Did you mean --neuron?"]),
+        (["run", "--task", "seq-digits", "--neurn", "lif"], ["option --neurn is unknown. Did you mean --neuron"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--model.neuron.deccay", "1"],
          ["--model.neuron.deccay is unknown", "Did you mean --model.neuron.decay"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--epochs", "many"],
@@ -75,7 +75,7 @@ def csv_file(folder: Path, spoil: str | None = None) -> Path:
         (["compare", "--task", "seq-digits", "--neurons", "lif", "--seeds", "0"], ["--seeds must be at least 1"]),
         (["list", "neuron"], ["list 'neuron' is not registered. Did you mean 'neurons'"]),
         (["show"], ["required: RUN"]),
-        (["data", "mnist"], ["task 'mnist' is not registered. Did you mean", "s-mnist"]),
+        (["data", "s-mnits"], ["task 's-mnits' is not registered. Did you mean", "s-mnist"]),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )  # fmt: skip

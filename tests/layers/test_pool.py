@@ -13,6 +13,8 @@ from spikeworks.core.errors import ConfigError, ShapeError
 from spikeworks.layers import Readout, ReadoutConfig
 from spikeworks.layers.pool import AveragePool2d, MaxPool2d, PooledReadout
 from spikeworks.measure import count_operations, memory
+from spikeworks.measure.memory import predict
+from spikeworks.models import ResNet18Config
 
 
 def frames(*shape: int, rate: float | None = None, seed: int = 0) -> torch.Tensor:
@@ -79,6 +81,13 @@ def test_little_is_kept():
 
     assert memory(Pooled(AveragePool2d(2)), x).saved_bytes == 0
     assert memory(Pooled(MaxPool2d(2)), x).saved_bytes == x.numel() // 4
+
+
+def test_maxima_of_spikes_are_foreseen_to_wait_as_bits():
+    config = ResNet18Config(stem="pooled", width=0.125, depths=(1,), memory="packed")
+    network = config.build((3, 32, 32), 2, torch.Generator().manual_seed(0))
+    foreseen = predict(network, (3, 2, 3, 32, 32)).parts["blocks.1"]
+    assert foreseen == memory(network, torch.rand(3, 2, 3, 32, 32)).parts["blocks.1"] == 3 * 2 * 8 * 8 * 8 // 8
 
 
 @pytest.mark.parametrize("kind", ["mean", "last", "sum", "leaky", "every"])

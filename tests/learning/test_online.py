@@ -153,7 +153,7 @@ def test_a_table_over_time_learns_from_its_own_step_alone() -> None:
     found, wanted = online(net, OSTLConfig(), batch()), bptt(net, batch())
     tables = [n for n in wanted if n.endswith("conductance")]
     assert tables and all(not torch.equal(found[n], wanted[n]) for n in tables)
-    same({n: g for n, g in found.items()}, {n: g for n, g in wanted.items() if n not in tables})
+    same(found, {n: g for n, g in wanted.items() if n not in tables})
 
 
 # -- several layers --------------------------------------------------------------------------------
@@ -204,8 +204,7 @@ def test_through_next_is_exact_for_the_last_two_layers(neuron: Any) -> None:
 def test_through_next_counts_in_the_memory_of_a_readout(kind: Any) -> None:
     net = network(KEPT, readout=ReadoutConfig(kind=kind, decay=0.7))
     b = batch()
-    state = net.readout, net.blocks[0]
-    x, _ = state[1](b.x)
+    x, _ = net.blocks[0](b.x)
     total, loss = torch.zeros(b.size, 6, dtype=x.dtype), torch.zeros((), dtype=x.dtype)
     decay = 0.7 if kind == "leaky" else 1.0
     weight = 0.0
@@ -323,7 +322,6 @@ def test_tokens_learn_at_every_step(config: OnlineConfig) -> None:
     learner = config.build(net, NextToken(), STILL)
     metrics = learner.update(b, lambda output, seen: shown.append((output, seen)))
     output, _ = net(b.x)
-    NextToken().loss(output, b).backward
     loss = NextToken().loss(output, b)
     assert math.isclose(metrics["loss"], loss.item()) and metrics["count"] == 28
     assert_close(shown[0][0], output.detach())
@@ -480,14 +478,14 @@ def test_memory_does_not_grow_with_the_sequence(config: OnlineConfig) -> None:
         neuron: Any = KEPT if isinstance(config, EPropConfig) else SOFT
         net = network(neuron, hidden=(12, 12))
         learner = config.build(net, CrossEntropy(), STILL)
-        learner.update(batch(steps=32, size=8))  # optimiser state and kernels
+        learner.update(batch(steps=2, size=8))  # optimiser state
         b = batch(steps=steps, size=8)
         with watch_memory([b.x, *net.parameters()]) as memory:
             learner.update(b)
         return memory.saved_peak, memory.live_peak
 
-    short, long = peak(48), peak(480)
-    known = (480 - 48) * 8  # which steps count is known of all, a byte each
+    short, long = peak(32), peak(160)
+    known = (160 - 32) * 8  # which steps count is known of all, a byte each
     assert 0 < short[0] <= long[0] <= short[0] + known
     assert long[1] <= 1.02 * short[1] + 3 * known
 
@@ -500,7 +498,7 @@ def test_memory_does_not_grow_with_the_sequence(config: OnlineConfig) -> None:
     [
         (torch.nn.Linear(3, 4), OTTTConfig(), "Linear has none"),
         (lambda: network(HARD), OTTTConfig(), "how LIF forgets depends on its state or input"),
-        (lambda: network(ALIF.Config()), OTTTConfig(), "one trace an input"),
+        (lambda: network(ALIF.Config()), OTTTConfig(), "one trace for each input"),
         (lambda: network(LIF.Config(per_channel=("decay",), trainable=("decay",))), OTTTConfig(), "per channel"),
         (lambda: network(SOFT, norm="batch"), SLTTConfig(), "take the norm batch-step"),
         (lambda: network(config_for("psn", steps=9)), SLTTConfig(), "mixes all steps"),
@@ -519,6 +517,23 @@ def test_exact_traces_want_dense_synapses() -> None:
         online(made.double(), EPropConfig(), batch())
     with pytest.raises(ConfigError, match="normalisation"):
         online(network(KEPT, norm="layer"), EPropConfig(), batch())
+    early = dataclasses.replace(STILL, example=batch())
+    with pytest.raises(ConfigError, match="normalisation"):
+        EPropConfig().build(network(KEPT, norm="layer"), CrossEntropy(), early)
+
+
+def test_notes_tell_what_traces_there_are() -> None:
+    def notes(net: Network, config: OnlineConfig) -> list[str]:
+        return list(config.build(net, CrossEntropy(), dataclasses.replace(STILL, example=batch())).notes)
+
+    assert notes(network(SOFT, norm="layer"), OTTTConfig()) == [
+        "0.neuron: one trace for each input",
+        "0.norm: no trace, learn from each step alone",
+    ]
+    (why,) = notes(network(HARD), EPropConfig())
+    assert why.startswith("0.neuron: one trace for each weight, because how LIF forgets")
+    assert notes(network(config_for("glif")), OSTLConfig())[0].endswith("learn from their own step alone")
+    assert notes(network(SOFT), SLTTConfig()) == ["0.neuron: no trace"]
 
 
 @pytest.mark.parametrize(

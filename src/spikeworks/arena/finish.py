@@ -149,7 +149,7 @@ def sample(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    tensors = {f"spikes.{i}": s[:, 0].flatten(1).to(torch.uint8) for i, s in enumerate(spikes)}
+    tensors = {f"spikes.{i}": s[:, 0].flatten(1).clamp(0, 255).to(torch.uint8) for i, s in enumerate(spikes)}
     return {
         "input": one.x[:, 0].flatten(1).float(),
         **tensors,

@@ -96,8 +96,8 @@ class Run:
             ConfigError: the network takes another kind of input than the task gives.
         """
         signature = task.signature
-        model: Any = self.config.model
-        if signature.frames and not getattr(model, "frames", False):
+        model = self.config.model
+        if signature.frames and not model.frames:
             shape = " x ".join(map(str, signature.shape))
             raise ConfigError(
                 f"Task {task.name} gives frames of {shape} values, and network "

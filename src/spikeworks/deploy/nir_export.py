@@ -95,7 +95,8 @@ class _Writer:
         self.add("input", self.nir.Input(np.array(self.shape)))
         with torch.no_grad():
             for i, block in enumerate(network.blocks):
-                assert isinstance(block, Block)
+                if not isinstance(block, Block):
+                    raise NIRError(f"blocks.{i}", f"{type(block).__name__} is no plain chain of synapse and neurons.")
                 self.block(f"block{i}", f"blocks.{i}", block)
             self.readout(network.readout)
         self.add("output", self.nir.Output(np.array(self.shape)))

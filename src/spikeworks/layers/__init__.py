@@ -8,11 +8,13 @@ from .dropout import TimeTiedDropout
 from .embedding import Embedding
 from .norm import BatchNorm, LayerNorm
 from .norm_time import BatchNormThroughTime, EachInputStepwise, TemporalEffectiveBatchNorm, ThresholdBatchNorm
+from .pool import AveragePool2d, MaxPool2d, PooledReadout
 from .readout import Readout, ReadoutConfig, ReadoutState
 from .recurrent import Recurrent, RecurrentState
 from .synapse import Conv1d, Dense
 
 __all__ = [
+    "AveragePool2d",
     "BatchNorm",
     "BatchNormThroughTime",
     "BranchedDense",
@@ -26,6 +28,8 @@ __all__ = [
     "EachInputStepwise",
     "Embedding",
     "LayerNorm",
+    "MaxPool2d",
+    "PooledReadout",
     "Readout",
     "ReadoutConfig",
     "ReadoutState",

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from ..core.errors import ConfigError, ShapeError
 from ..core.operations import Operations
+from ..kernels.marks import mark_fake, packed_of
+from ..kernels.operators import is_fake
 from .dropout import TimeTiedDropout
 from .readout import Readout, ReadoutConfig
 from .synapse import magnitude
@@ -92,7 +94,10 @@ class MaxPool2d(_Pool):
             y: Any = _Maximum.apply(frames, self.size, self.stride, self.padding)[0]  # type: ignore[index]
         else:
             y = functional.max_pool2d(frames, self.size, self.stride, self.padding)
-        return y.reshape(*x.shape[:2], *y.shape[1:])
+        y = y.reshape(*x.shape[:2], *y.shape[1:])
+        if is_fake(y) and packed_of(x) is not None:  # the maxima of spikes are spikes
+            mark_fake(y)
+        return y
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """A comparison for each further value of a window."""

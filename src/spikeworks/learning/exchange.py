@@ -55,3 +55,13 @@ def exchange_gradients(parameters: Sequence[Tensor], loss: float, count: int) ->
         for p, part in zip(group, flat.split([p.numel() for p in group]), strict=True):
             p.grad = part.view_as(p)
     return head[0].item() / total, int(total)
+
+
+def largest(*numbers: int) -> tuple[int, ...]:
+    """The largest value that each number has on any process, for what all of them must decide alike."""
+    if world_size() == 1:
+        return numbers
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    found = torch.tensor(numbers, dtype=torch.int64, device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return tuple(found.tolist())

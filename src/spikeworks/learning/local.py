@@ -33,12 +33,13 @@ def build_parts(
         seed: of the run; auxiliary weights depend on it and on the number of the part.
         heads: ``linear`` learn, ``random`` ones stay as they start.
     """
-    device = next(network.parameters()).device
+    like = next(network.parameters())
     parts = []
     for index, segment in enumerate(segments[:-1]):
         blocks, head = auxiliary_network(network, segment[1], chosen[index], stream(seed, "auxiliary", index))
         head.requires_grad_(heads == "linear")
-        parts.append(Part(network, segment, blocks, head, chosen[index]).to(device))
+        fresh = [module.to(like.device, like.dtype) for module in (*blocks, head)]
+        parts.append(Part(network, segment, fresh[:-1], fresh[-1], chosen[index]))
     return [*parts, Part(network, segments[-1], (), network.readout)]
 
 

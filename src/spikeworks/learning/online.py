@@ -33,7 +33,7 @@ from .exchange import exchange_gradients
 from .jacobian import Spikes, filter_form
 from .stepwise import counted, step_loss, step_outputs
 from .traces_cell import Cell, Traces
-from .traces_watch import LayerCall, layers_of, watched
+from .traces_watch import LINEAR, LayerCall, layers_of, watched
 
 
 @METHODS.register("online")
@@ -162,13 +162,16 @@ class Online(Descent):
             if isinstance(module, Credited):
                 module.check_credit(self._credit)
         dtype = self.parameters[0].dtype
+        traces = "exact" if config.through_next else config.traces
         self.cells = {
-            name: Cell(name, module, config.traces, config.spikes, dtype)
-            for name, module in layers_of(network.blocks).items()
+            name: Cell(name, module, traces, config.spikes, dtype) for name, module in layers_of(network.blocks).items()
         }
         if config.through_next:
             self._look_up(network, dtype)
         self.random_feedback: dict[str, Tensor] = {}
+        if plan.example is not None and plan.example.size:
+            self._rehearse(network, plan.example)
+        self.notes = [*(cell.about for cell in self.cells.values()), *_without_traces(network)]
 
     def _check_norms(self, network: Network, config: OnlineConfig) -> None:
         if config.update == "sequence" and config.chunk is None:
@@ -179,6 +182,17 @@ class Online(Descent):
                     f"'{name}' normalises over all steps of a sequence, which online learning does not see together.",
                     "take the norm batch-step, or layer or none",
                 )
+
+    def _rehearse(self, network: Network, example: Batch) -> None:
+        """One step of one sequence, so that what cannot be learnt is known before training begins."""
+        one = example.rows(slice(0, 1))
+        training = network.training
+        network.eval()
+        with torch.no_grad(), watched(network.blocks) as calls:
+            network(one.x[:, :1] if one.tokens else one.x[:1].contiguous())
+        network.train(training)
+        for call in calls:
+            self.cells[call.name].check(call)
 
     def _look_up(self, network: Network, dtype: torch.dtype) -> None:
         """Tell each layer the memory of the next one."""
@@ -321,6 +335,14 @@ class _Course:
         learning = [(c.y, s) for c, s in zip(calls, signals, strict=True) if c.y.requires_grad]
         torch.autograd.backward([y for y, _ in learning], [s for _, s in learning])
         return signals
+
+
+def _without_traces(network: Network) -> list[str]:
+    """A line on the parts of blocks that have parameters and no trace, where there are any."""
+    layers = [m for layer in layers_of(network.blocks).values() for m in layer.modules()]
+    traced = {id(m) for m in (*layers, *(m for m in network.blocks.modules() if isinstance(m, LINEAR)))}
+    names = [n for n, m in network.blocks.named_modules() if m._parameters and id(m) not in traced]
+    return [f"{', '.join(names)}: no trace, learn from each step alone"] if names else []
 
 
 def _running(state: State) -> Tensor | None:

@@ -14,6 +14,7 @@ from ..models import Network
 from . import planner
 from .base import METHODS, Objective, Plan
 from .decoupled import Decoupled
+from .exchange import largest
 from .local import CutConfig, build_parts, segments_of
 from .partition import partition
 from .parts import check_blocks
@@ -62,6 +63,8 @@ class STDLConfig(CutConfig):
     def plan(self, network: Network, plan: Plan) -> MemoryPlan:
         """Cuts, auxiliary networks and bytes for a network and the batches that it will meet.
 
+        Of several processes each holds its share of a batch; all plan for the largest of these.
+
         Raises:
             ConfigError: the budget or the ratio cannot be met.
         """
@@ -70,7 +73,7 @@ class STDLConfig(CutConfig):
                 "STDL plans its memory for the size of the batches, which it was not told.",
                 "give an example of a batch: Plan(..., example=batch)",
             )
-        steps, batch = plan.example.length, plan.example.size
+        steps, batch = largest(plan.example.length, plan.example.size)
         if self.memory is not None:
             return planner.fit(
                 network, parse_bytes(self.memory), steps=steps, batch=batch, window=self.window,

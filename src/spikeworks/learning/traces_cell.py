@@ -51,15 +51,17 @@ class Cell:
         self.above: FilterForm | float | None = None
         self.above_neuron: Neuron | None = None
         self._form: FilterForm | None = None
+        self._why = ""
         if traces in ("filter", "auto"):
             form = filter_form(self.neuron, spikes, dtype)
             if traces == "filter" and isinstance(form, str):
                 raise ConfigError(
-                    f"Layer '{name}' cannot have one trace an input: {form}.",
+                    f"Layer '{name}' cannot have one trace for each input: {form}.",
                     "set traces exact, as the method eprop has it, or let spikes be cut",
                 )
             self._form = form if isinstance(form, FilterForm) else None
             self.traces = "exact" if self._form is None else "filter"
+            self._why = f", because {form}" if isinstance(form, str) else ""
         self._jacobian: StepJacobian | None = None
         if self.traces != "none":
             try:
@@ -72,9 +74,34 @@ class Cell:
         self._bundle: Bundle | None = None
         self._beyond: dict[tuple[str, int], Tensor] = {}
 
+    @property
+    def about(self) -> str:
+        """What traces the layer has, for people."""
+        kept = {"none": "no trace", "filter": "one trace for each input", "exact": "one trace for each weight"}
+        tables = [n for n, p in self.neuron.parameters_declared.items() if p.per == "step"]
+        alone = f"; {', '.join(tables)} learn from their own step alone" if tables and self.traces != "none" else ""
+        return f"{self.name}: {kept[self.traces]}{self._why}{alone}"
+
     def begin(self) -> None:
         """Forget all traces: a sequence starts."""
         self._filtered, self._bundle, self._beyond = {}, None, {}
+
+    def check(self, call: LayerCall) -> None:
+        """Raise ConfigError where what stands before the neurons cannot have these traces."""
+        if self.traces != "exact":
+            return
+        if any(not isinstance(s.module, Dense | BranchedDense) for s in call.synapses):
+            raise ConfigError(
+                f"Layer '{self.name}' has a convolution, whose exact traces would need a copy of the kernel for "
+                "every place.",
+                "take one trace for each input: neurons whose reset is detached or cut, and the method ottt",
+            )
+        if call.synapses and not call.direct:
+            raise ConfigError(
+                f"Layer '{self.name}' has more than one dense synapse before its neurons, such as a normalisation; "
+                "exact traces of its weights are not elementwise.",
+                "take norm none, or one trace for each input (method ottt)",
+            )
 
     @torch.no_grad()
     def learn(self, call: LayerCall, signal: Tensor | None) -> None:
@@ -127,23 +154,9 @@ class Cell:
         states = self._jacobian.states
         if self.traces == "filter":
             return Bundle(states, wanted=wanted, rest=rest)
-        if call.synapses and not call.direct:
-            raise ConfigError(
-                f"Layer '{self.name}' has more than one dense synapse before its neurons, such as a normalisation; "
-                "exact traces of its weights are not elementwise.",
-                "take norm none, or one trace an input (method ottt)",
-            )
-        weights: list[int] = []
-        bias = [0] if self.recurrent is not None else []
-        for synapse in call.synapses:
-            if not isinstance(synapse.module, Dense | BranchedDense):
-                raise ConfigError(
-                    f"Layer '{self.name}' has a convolution, whose exact traces would need a copy of the kernel for "
-                    "every place.",
-                    "take one trace an input: neurons whose reset is detached or cut, and the method ottt",
-                )
-            weights = list(range(len(synapse.currents)))
-            bias = weights
+        self.check(call)
+        weights = [i for synapse in call.synapses for i in range(len(synapse.currents))]
+        bias = weights or ([0] if self.recurrent is not None else [])
         return Bundle(
             states, weights=weights, recurrent=self.recurrent is not None, bias=bias, wanted=wanted, rest=rest
         )

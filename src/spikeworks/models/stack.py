@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import nn
@@ -42,18 +42,24 @@ _STEPWISE = ("tebn", "bntt")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Base of all network descriptions."""
+    """Base of all network descriptions.
+
+    Attributes:
+        frames: whether it takes frames ``(C, H, W)`` instead of vectors or tokens.
+    """
+
+    frames: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
         """Short name for tables."""
         return str(vars(type(self)).get("config_kind"))
 
-    def build(self, inputs: int, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
+    def build(self, inputs: Any, outputs: int, generator: torch.Generator, *, tokens: bool = False) -> Network:
         """The network for a task.
 
         Args:
-            inputs: features per step, or the size of the vocabulary for tokens.
+            inputs: features per step, the size of the vocabulary for tokens, or the shape of a frame.
             outputs: classes, or the size of the vocabulary.
             generator: source of all initial values.
             tokens: whether the input is ids ``[B, T]``.

@@ -19,8 +19,15 @@ from torch import Tensor, nn
 from ..core.errors import ConfigError
 from ..core.state import State
 from ..kernels import recomputed
-from ..layers import BatchNorm, Conv2d, ReadoutConfig, ThresholdBatchNorm
-from ..layers.pool import AveragePool2d, MaxPool2d, PooledReadout
+from ..layers import (
+    AveragePool2d,
+    BatchNorm,
+    Conv2d,
+    MaxPool2d,
+    PooledReadout,
+    ReadoutConfig,
+    ThresholdBatchNorm,
+)
 from ..neurons import LIF, Neuron, NeuronConfig
 from .network import Memory, Network
 from .plan import BlockPlan, Emits, Shape

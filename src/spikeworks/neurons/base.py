@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -445,7 +445,7 @@ class Neuron(nn.Module):
         return y, rest
 
     def _credited(self, now: Sequence[Tensor], t: int, x: Tensor) -> Sequence[Tensor]:
-        """The states before step t, as credit leaves them."""
+        """The states before step t, as credit leaves them to it."""
         if not self.credit.carry:
             return self._rested(now, x)
         return [s.detach() for s in now] if self.credit.cuts(t) else now
@@ -460,9 +460,12 @@ class Neuron(nn.Module):
         return type(self).rest is not Neuron.rest
 
     def _clocks(self) -> tuple[int, ...]:
-        """Indices of the states that tell the time."""
-        traced = self._trace(torch.float32)
-        return () if isinstance(traced, str) else clocks(traced)
+        """Indices of the states that tell the time; kept for the life of the module."""
+        key = ("clocks",)
+        if key not in self._forms:
+            traced = self._trace(torch.float32)
+            self._forms[key] = () if isinstance(traced, str) else clocks(traced)
+        return self._forms[key]
 
     _clocks._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
@@ -534,10 +537,14 @@ class Neuron(nn.Module):
             self._forms[key] = _form_of(backend, memoryless(traced, given), dtype)
 
     def _trace(self, dtype: torch.dtype) -> TracedStep | str:
-        """The traced step, or why there is none; kept for the life of the module."""
+        """The traced step, or why there is none; kept for the life of the module, and for others like it."""
         if dtype not in self._traced:
             with torch.no_grad():
                 shape = self._coefficients()
+            likeness = self._likeness(dtype, shape)
+            if likeness is not None and likeness in _TRACES:
+                self._traced[dtype] = _TRACES[likeness]
+                return self._traced[dtype]
             flat = list(_flatten(shape))
 
             inputs = len(self.inputs) + len(self.own_inputs)
@@ -550,7 +557,24 @@ class Neuron(nn.Module):
                 self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=inputs)
             except TraceError as error:
                 self._traced[dtype] = str(error)
+            if likeness is not None:
+                _TRACES[likeness] = self._traced[dtype]
         return self._traced[dtype]
+
+    def _likeness(self, dtype: torch.dtype, shape: dict[str, Coefficient]) -> Hashable | None:
+        """What neurons with the same trace have in common; ``None`` where that cannot be told.
+
+        A step may read whatever its module holds, so all of that is compared; who holds modules, or tensors
+        beside the declared parameters, is like no other.
+        """
+        held = {name: value for name, value in vars(self).items() if name not in _NOT_OF_THE_STEP}
+        declared = {SHARPNESS, *(parameter.key for parameter in self.parameters_declared.values())}
+        if self._modules or {*self._parameters, *self._buffers} - declared:
+            return None
+        named = tuple((n, len(c) if isinstance(c, tuple) else None) for n, c in shape.items())
+        code = tuple(getattr(type(self), name) for name in ("step", "fire", "coefficients"))
+        likeness = (type(self), code, dtype, named, tuple(sorted(held.items(), key=lambda item: item[0])))
+        return likeness if _comparable(likeness) and not any(isinstance(v, Tensor) for v in held.values()) else None
 
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(self.__dict__)
@@ -565,6 +589,20 @@ class Neuron(nn.Module):
     def extra_repr(self) -> str:
         shown = [f"{f.name}={getattr(self.config, f.name)!r}" for f in dataclasses.fields(self.config)]
         return ", ".join([str(self.size), *shown])
+
+
+_TRACES: dict[Hashable, TracedStep | str] = {}
+"""Traced steps by the likeness of their neurons."""
+_NOT_OF_THE_STEP = {*vars(nn.Module()), "size", "credit", "_traced", "_forms", "_state_class"}
+"""What a module holds and no step depends on; parameters and buffers reach it as coefficients."""
+
+
+def _comparable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _computed(signals: list[Tensor]) -> list[Tensor]:

@@ -59,7 +59,8 @@ class Izhikevich(Neuron):
         detach_reset: whether the gradient ignores the reset, whose jump of about 90 mV makes it explode.
 
     Source: Izhikevich 2003 (doi 10.1109/TNN.2003.820440), whose steps of the voltage are 0.5 ms; Norse
-    takes 0.25 ms, and both a gain of 1. Tonic spiking needs a current of about 4.
+    takes 0.25 ms, and both a gain of 1. Tonic spiking needs a current of about 4. At rest the membrane is
+    100 mV below the threshold: the surrogate has to reach that far, or a silent neuron learns nothing.
     """
 
     states = ("voltage", "recovery")
