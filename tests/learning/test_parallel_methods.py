@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,13 @@ def updates(config: MethodConfig, data: Batch, example: Batch) -> Found:
 
 def worker(number: int, processes: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=processes)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=number,
+        world_size=processes,
+        timeout=datetime.timedelta(seconds=45),  # processes that do not do the same wait for each other
+    )
     try:
         found = {}
         for case, (size, cut) in CASES.items():

@@ -94,7 +94,9 @@ class BatchNorm(nn.Module):
         return torch.addcmul(shift.reshape(*shift.shape, *tail), x, scale.reshape(*scale.shape, *tail))
 
     def _native(self, x: Tensor) -> bool:
-        """Whether torch's own kernel takes ``x``, which reads frames several times less often; alone it is no gain."""
+        """Whether torch's own kernel takes ``x``: it reads frames fewer times, and would copy a repeated frame."""
+        if x.stride(0) == 0 and len(x) > 1:
+            return False
         values = x.shape[1:].numel() if self.per_step else x.numel()
         return x.dtype == self.weight.dtype and values > x.shape[2] and (x.dim() > 3 or not self.per_step)
 
