@@ -350,7 +350,7 @@ def test_a_repeated_frame_costs_the_memory_of_one():
     frame = rand(8, 1, 14, 14)
     saved = [memory(network, x).parts["blocks.0"] for x in (frame.expand(4, *frame.shape), frame.repeat(4, 1, 1, 1, 1))]
     one = 4 * 8 * 16 * 14 * 14  # a map of currents
-    assert saved[1] - saved[0] == 3 * one
+    assert saved[1] - saved[0] == pytest.approx(3 * one, rel=1e-3)  # but for a few moments of each channel
 
 
 def test_normalisation_per_step_makes_chunks_equal_the_whole_in_training():

@@ -63,11 +63,12 @@ def test_the_published_form_without_clip_and_resets_is_adamw_as_epsilon_vanishes
 
 
 def mixed(dtype: torch.dtype) -> list[torch.nn.Parameter]:
-    """Shapes of a small network, one of them not contiguous, one large enough to be cut into blocks."""
+    """Shapes of a small network; some not contiguous, some large enough to be cut into blocks."""
     generator = torch.Generator().manual_seed(0)
-    shapes = ((5, 3), (3,), (), (2, 3, 4, 5), (300, 333))
+    shapes = ((5, 3), (3,), (), (2, 3, 4, 5), (300, 333), (310, 250))
     tensors = [torch.randn(s, generator=generator, dtype=dtype) for s in shapes]
     tensors[3] = tensors[3].contiguous(memory_format=torch.channels_last)
+    tensors[5] = tensors[5].t()
     return [torch.nn.Parameter(t) for t in tensors]
 
 
@@ -77,7 +78,7 @@ def train(parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer
         generator = torch.Generator().manual_seed(step)
         for p in parameters:
             noise = torch.randn(p.shape, generator=generator, dtype=p.dtype)
-            p.grad = (p.detach() + noise) * (1e4 if step % 17 == 0 else 1.0)
+            p.grad = ((p.detach() + noise) * (1e4 if step % 17 == 0 else 1.0)).contiguous()
         optimizer.step()
 
 

@@ -71,12 +71,11 @@ def card(name: str) -> Card:
     """The line of a registered neuron with its default configuration."""
     config = config_for(name)
     neuron = config.build(1)
-    about, _, rest = (inspect.getdoc(type(neuron)) or "").partition("\n\n")
-    declared = {f"{parameter.key}": n for n, parameter in neuron.parameters_declared.items()}
+    about = (inspect.getdoc(type(neuron)) or "").partition("\n\n")[0]
+    declared = {parameter.key: n for n, parameter in neuron.parameters_declared.items()}
     trained = [_trained(neuron, declared.get(key, key)) for key, _ in neuron.named_parameters()]
-    return Card(
-        str(len(neuron.states)), ", ".join(trained) or "–", arithmetic_in_words(config), _plain(about), _source(rest)
-    )
+    cost, source = arithmetic_in_words(config), published_in(type(neuron))
+    return Card(str(len(neuron.states)), ", ".join(trained) or "–", cost, _plain(about), source)
 
 
 def _trained(neuron: Neuron, name: str) -> str:
@@ -85,8 +84,9 @@ def _trained(neuron: Neuron, name: str) -> str:
     return f"{name}{length}"
 
 
-def _source(text: str) -> str:
-    """The first identifier of a publication in the sources of a docstring, else the first one in words."""
+def published_in(cls: type[Neuron]) -> str:
+    """The first identifier of a publication in the sources of a neuron's docstring, else the first one in words."""
+    text = (inspect.getdoc(cls) or "").partition("\n\n")[2]
     found = re.search(r"(?s)Sources?: (.*)", text)
     source = " ".join(found[1].split()) if found else ""
     published = re.search(r"arXiv \d{4}\.\d{4,5}|doi 10\.[^\s,;]*[^\s,;.)]", source)
