@@ -108,7 +108,8 @@ def behaviour(seeds: int, steps: int) -> dict[str, dict[str, list[tuple[float, f
 FORMS: Mapping[str, Make] = {
     "AdamW": lambda p: torch.optim.AdamW(p, foreach=False),
     "AdamW, fused": lambda p: torch.optim.AdamW(p, fused=True),
-    "SPAM": spam(foreach=False),
+    "SPAM": spam(),
+    "SPAM, one by one": spam(foreach=False),
     "SPAM, foreach": spam(foreach=True),
     "SPAM, fused": spam(fused=True),
     "SPAM, density 0.25": spam(density=0.25),

@@ -13,7 +13,6 @@ from spikeworks.core.batch import Batch
 from spikeworks.layers import Recurrent
 from spikeworks.learning.stepwise import counted, step_loss, step_outputs
 from spikeworks.models import Network
-from spikeworks.neurons import Neuron
 
 
 class CrossEntropy:
@@ -24,7 +23,7 @@ class CrossEntropy:
 def run(neuron: Any, current: Tensor, held: Tensor, *, cut_spikes: bool = False, cut_heard: bool = True) -> Tensor:
     """A layer by its step: outputs feel ``current``, later steps feel ``held``, which is the same or a constant."""
     recurrent = neuron if isinstance(neuron, Recurrent) else None
-    plain: Neuron = neuron.neuron if recurrent is not None else neuron
+    plain: Any = neuron.neuron if recurrent is not None else neuron
     silent = copy.copy(plain)
     if cut_spikes:
         object.__setattr__(silent, "fire", lambda d: plain.fire(d).detach())

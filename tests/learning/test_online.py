@@ -259,16 +259,18 @@ def test_sltt_k_learns_at_k_steps() -> None:
     whole = online(net, SLTTConfig(), b)
     same(online(net, SLTTConfig(steps=4), b), whole)
     learner = SLTTConfig(steps=2, chunk=1).build(net, CrossEntropy(), STILL)
-    chosen, total = [], torch.zeros_like(whole[FIRST])
+    chosen, total, losses = [], torch.zeros_like(whole[FIRST]), []
     for _ in range(150):
         chosen.append(learner.chosen(4))
-        learner.update(b)
+        losses.append(learner.update(b)["loss"])
         gradient = net.get_parameter(FIRST).grad
         assert gradient is not None and chosen[-1].sum() == 2
         total += gradient
     often = torch.stack(chosen).double().mean(0)
     assert ((often - 0.5).abs() < 0.15).all()
     assert (total / 150 - whole[FIRST] / 2).norm() < 0.1 * whole[FIRST].norm()
+    every = SLTTConfig().build(net, CrossEntropy(), STILL).update(b)["loss"]
+    assert math.isclose(sum(losses) / 150, every, rel_tol=0.05)
 
 
 # -- convolutions, normalisation, tokens -----------------------------------------------------------

@@ -107,7 +107,7 @@ def test_values_that_are_no_finite_number(name: str, parameter: str, value: obje
             lambda: BalancedRF(4, step_size="1"),
             ("BalancedRF.step_size expected a number, got '1'", "0.01, the"),
         ),
-        (lambda: LIF(0), ("LIF needs at least one neuron, got size 0",)),
+        (lambda: LIF(0), ("LIF needs at least one neuron", "got size 0")),
         (lambda: PMSN(4, compartments=0), ("at least one hidden compartment, got 0",)),
         (lambda: PMSN(4, compartments=2.5), ("PMSN.compartments expected a whole number, got 2.5", "4, the default")),
         (lambda: DHLIF(4, branches=True), ("DHLIF.branches expected a whole number, got True",)),

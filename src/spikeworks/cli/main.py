@@ -20,6 +20,7 @@ _HOME = {
     "quickstart": ("train", "quickstart"),
     "run": ("train", "run"),
     "compare": ("train", "compare"),
+    "probe": ("probe", "probe"),
     "neuron": ("neuron", "neuron"),
     "list": ("look", "show_list"),
     "show": ("look", "show"),
@@ -76,7 +77,7 @@ def _dispatch(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     parser = parser_for(command)
     dotted: dict[str, list[str]] = {}
-    if command in ("run", "compare", "neuron"):
+    if command in ("run", "compare", "probe", "neuron"):
         from .leaves import split_dotted
 
         rest, dotted = split_dotted(rest)

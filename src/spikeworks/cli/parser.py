@@ -13,6 +13,7 @@ COMMANDS = {
     "quickstart": "train four neurons on the built-in task, print the table, write the report",
     "run": "train one neuron on one task",
     "compare": "train several neurons, or with several methods, and several seeds on one task",
+    "probe": "does a task need temporal processing, and how long a memory? three networks, two gains, a verdict",
     "neuron": "one neuron on one page: conventions, cost, and pictures of what it does",
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
@@ -79,7 +80,7 @@ def parser_for(command: str) -> Parser:
     parser = Parser(
         prog=f"spikeworks {command}",
         description=COMMANDS[command],
-        epilog=_LEAVES if command in ("run", "compare") else _NEURON_LEAVES if command == "neuron" else None,
+        epilog=_LEAVES if command in ("run", "compare", "probe") else _NEURON_LEAVES if command == "neuron" else None,
         allow_abbrev=False,
     )
     _FILL[command](parser)
@@ -142,6 +143,22 @@ def _compare(parser: Parser) -> None:
     parser.add_argument("--budget", metavar="KIND", help="params: equal parameter counts; time: equal training seconds")
 
 
+def _probe(parser: Parser) -> None:
+    parser.add_argument("probed", nargs="?", metavar="TASK", help="see: spikeworks list tasks")
+    _training(parser)
+    parser.add_argument("--neuron", metavar="NAME", help="see: spikeworks list neurons (default: lif)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many, counted from 0 (default: 3)")
+    parser.add_argument("--readouts", metavar="A,B", help="of mean, last, sum, leaky (default: mean,last)")
+    parser.add_argument(
+        "--horizons", default="short", metavar="KIND",
+        help="curves of memory and credit: none; short: windows a factor of 4 apart; full: 2, for every readout",
+    )  # fmt: skip
+    parser.add_argument(
+        "--least", type=float, default=0.02, metavar="GAIN", help="smallest gain that counts (default: 0.02)"
+    )
+    parser.add_argument("--output", metavar="FILE", help="page or folder (default: probe-TASK-NEURON.html in --out)")
+
+
 def _quickstart(parser: Parser) -> None:
     _places(parser)
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="how many (default: 2)")
@@ -196,6 +213,7 @@ _FILL = {
     "quickstart": _quickstart,
     "run": _run,
     "compare": _compare,
+    "probe": _probe,
     "neuron": _neuron,
     "list": _list,
     "show": _show,

@@ -138,7 +138,7 @@ class OSTLConfig(OnlineConfig):
 class Online(Descent):
     """See :class:`OnlineConfig`.
 
-    ``count`` of an update is the number of steps that had a loss, ``loss`` their mean.
+    ``count`` of an update is the number of steps with a loss, ``loss`` the mean over those at which is learned.
 
     Attributes:
         cells: the layers of neurons by name, in order.
@@ -233,7 +233,7 @@ class Online(Descent):
             self.carry(course.state)
             if observe is not None:
                 observe(course.answer(), batch)
-        return loss, total, sum(norms) / len(norms)
+        return loss / (course.share or 1.0), total, sum(norms) / len(norms)
 
     @contextlib.contextmanager
     def _cut_credit(self) -> Iterator[None]:
@@ -273,6 +273,8 @@ class _Course:
         self.counts = counted(self.network.readout, batch, steps)
         self.total = int(self.counts.sum())
         self.counts = self.counts & learner.chosen(steps).unsqueeze(1)
+        self.share = int(self.counts.sum()) / max(self.total, 1)
+        """The part of the steps with a loss at which is learned."""
         state = learner.state_for(batch)
         self.blocks: list[State] = [None] * len(self.network.blocks) if state is None else list(state.blocks)
         self.readout: State = None if state is None else state.readout

@@ -17,6 +17,9 @@ from ..core.errors import ConfigError, ShapeError
 from .adam_step import Form
 from .spam_phase import Phase, phase_at
 
+_SMALL = 1 << 14
+"""Elements of a tensor up to which calls take longer than arithmetic."""
+
 
 class Slot(NamedTuple):
     """A parameter that is updated: its position among all parameters, itself, and its state."""
@@ -36,7 +39,8 @@ class MomentResetOptimizer(torch.optim.Optimizer):
 
     Parameters of a group that share device, dtype and number of updates are advanced together where
     the group's ``fused`` or ``foreach`` is true, one by one otherwise. Where ``foreach`` is ``None`` it is
-    chosen on CUDA, where many small kernels are slow to launch, and not elsewhere: it needs more memory.
+    chosen on CUDA and for small tensors, whose calls take longer than their arithmetic; large tensors on
+    a CPU are better off one by one, in its cache. The choice changes no bit of the result on a CPU.
     """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -77,7 +81,7 @@ class MomentResetOptimizer(torch.optim.Optimizer):
         first = 0
         for group in self.param_groups:
             for (device, _, step), slots in self._slots(group, first).items():
-                form = _form(group, device)
+                form = _form(group, device, slots)
                 phase = self._phase(group, step)
                 for batch in [[slot] for slot in slots] if form == "single" else [slots]:
                     self._update(group, phase, batch, form)
@@ -150,10 +154,12 @@ def reset(slots: Sequence[Slot]) -> None:
             moment.zero_()
 
 
-def _form(group: Mapping[str, Any], device: torch.device) -> Form:
+def _form(group: Mapping[str, Any], device: torch.device, slots: Sequence[Slot]) -> Form:
     if group["fused"]:
         return "fused"
-    together = device.type == "cuda" if group["foreach"] is None else group["foreach"]
+    together = group["foreach"]
+    if together is None:
+        together = device.type == "cuda" or sum(slot.parameter.numel() for slot in slots) <= _SMALL * len(slots)
     return "foreach" if together else "single"
 
 

@@ -73,7 +73,7 @@ class SPAM(MomentResetOptimizer):
         arrangement: ``"adamw"`` is arranged as ``torch.optim.AdamW``; ``"published"`` adds ``eps`` to the
             uncorrected root of ``v`` and decays weights behind the step.
         maximize: ascend.
-        foreach: advance all tensors of a kind at once; ``None`` does so on CUDA.
+        foreach: advance all tensors of a kind at once; ``None`` does so on CUDA and with small tensors.
         fused: use the kernel of ``torch.optim.AdamW(fused=True)`` for moments and parameters.
         seed: of the choice of coordinates.
 

@@ -50,7 +50,7 @@ class StableSPAM(MomentResetOptimizer):
         reset_every: updates between resets; 0 for none.
         momentum_decay_steps: planned updates over which ``beta1`` and ``gamma1`` fall to half; 0 keeps them.
         maximize: ascend.
-        foreach: advance all tensors of a kind at once; ``None`` does so on CUDA.
+        foreach: advance all tensors of a kind at once; ``None`` does so on CUDA and with small tensors.
         fused: use the kernel of ``torch.optim.AdamW(fused=True)`` for moments and parameters.
 
     Raises:
