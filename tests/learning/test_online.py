@@ -84,7 +84,7 @@ FIRST = "blocks.0.synapse.weight"
 # -- one layer: the full gradient ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chunk", [1, 4, None])
+@pytest.mark.parametrize("chunk", [1, 4])
 @pytest.mark.parametrize(
     "config, neuron",
     [
@@ -488,7 +488,7 @@ def test_memory_does_not_grow_with_the_sequence(config: OnlineConfig) -> None:
 
     short, long = peak(32), peak(160)
     known = (160 - 32) * 8  # which steps count is known of all, a byte each
-    assert 0 < short[0] <= long[0] <= short[0] + known
+    assert 0 < short[0] == long[0]
     assert long[1] <= 1.02 * short[1] + 3 * known
 
 

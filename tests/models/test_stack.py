@@ -210,9 +210,25 @@ def test_a_stack_draws_the_same_weights_whatever_the_neuron():
     assert torch.equal(lif.blocks[0].synapse.weight, psn.blocks[0].synapse.weight)
 
 
+@pytest.mark.parametrize("name", ["dh-lif", "gsn"])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_neurons_with_several_inputs_are_recurrent_and_packed(name, norm):
+    found = []
+    for memory in ("full", "packed"):
+        options = {"shared": False} if name == "gsn" else {}
+        config = StackConfig(
+            hidden=(8,), neuron=config_for(name, **options), recurrent=(True,), norm=norm, memory=memory
+        )
+        network = config.build(12, 3, generator())
+        y, _ = network(torch.rand(6, 4, 12, generator=torch.Generator().manual_seed(1)))
+        found.append([y, *torch.autograd.grad(y.square().sum(), list(network.parameters()), allow_unused=True)])
+    assert network.blocks[0].neuron.weight.shape[0] > 8
+    for a, b in zip(*found, strict=True):
+        assert (a is None) == (b is None) and (a is None or torch.allclose(a, b, rtol=1e-5, atol=1e-7))
+
+
 def test_wiring_that_cannot_be_is_named():
-    for fields in ({"recurrent": (True,)}, {"conv": ConvConfig()}):
-        with pytest.raises(ConfigError, match="DHLIF has 4 inputs and needs dense blocks without recurrence"):
-            StackConfig(hidden=(8,), neuron=config_for("dh-lif"), **fields).build(40, 2, generator())
+    with pytest.raises(ConfigError, match="DHLIF has 4 inputs and needs dense blocks without delays"):
+        StackConfig(hidden=(8,), neuron=config_for("dh-lif"), conv=ConvConfig()).build(40, 2, generator())
     with pytest.raises(ConfigError, match="PSN reads a whole sequence at once and cannot be recurrent"):
         StackConfig(hidden=(8,), neuron=config_for("psn"), recurrent=(True,)).build(3, 2, generator())

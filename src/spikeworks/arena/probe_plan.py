@@ -62,7 +62,8 @@ def plan_probe(
         neuron: as for :func:`~spikeworks.arena.resolve.describe_run`.
         seeds: of weights and order; for each, all networks start from the same weights.
         readouts: kinds; ``None`` takes ``mean`` and ``last``, for tokens ``every``.
-        horizons: ``none``; ``short``: windows a factor of 4 apart, the recipe's own readout, or the first; ``full``: a factor of 2, all readouts.
+        horizons: ``none``; ``short``: windows a factor of 4 apart, the recipe's own readout, or the first;
+            ``full``: a factor of 2, all readouts.
         data_root: folder of the real data.
         change: applied to the recipe, for instance to set epochs.
 

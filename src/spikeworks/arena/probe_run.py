@@ -135,7 +135,10 @@ class _Results:
             run = Run(trial.config, outcome.directory.parent.parent, data_root)
             network = run.trained(task, resolve_device(trial.config.device))
             self.values.setdefault(key, {})[seed] = values(network, task, trial.config.budget.batch_size)
-            self.results.setdefault(key, {})[seed] = outcome.result["score"]
+            self.results.setdefault(key, {})[seed] = {
+                **outcome.result["score"],
+                "epochs": outcome.result["epochs"],
+            }
 
     def of(self, mode: str, readout: str, reach: int | None = None) -> _Values:
         return self.values.get((mode, readout, reach), {})
@@ -143,6 +146,11 @@ class _Results:
     def test(self, mode: str, readout: str, reach: int | None = None) -> Estimate | None:
         found = [score["test"] for score in self.results.get((mode, readout, reach), {}).values()]
         return Estimate(stats.mean(found), stats.spread(found), tuple(found)) if found else None
+
+    def late(self, mode: str, readout: str) -> bool:
+        """Whether most seeds were best in the last tenth of their epochs."""
+        found = self.results.get((mode, readout, None), {}).values()
+        return sum(score["chosen_epoch"] > 0.9 * score["epochs"] for score in found) > len(found) / 2
 
     def validation(self, mode: str, readout: str) -> float | None:
         found = [score["validation"] for score in self.results.get((mode, readout, None), {}).values()]
@@ -190,6 +198,7 @@ def _score(results: _Results, mode: str, readout: str, chance: float | None) -> 
         test=results.test(mode, readout),
         validation=results.validation(mode, readout),
         above_chance=None if chance is None else above(found, chance),
+        late=results.late(mode, readout),
     )
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 
 from ..core import quantities
 from .probe_gain import Difference
-from .probe_plan import POOLING
+from .probe_plan import NAMES, POOLING
 from .summary import Estimate
 
 LEAST = 0.02
@@ -45,6 +45,7 @@ class Score:
         test: over seeds, in the task's metric; ``None`` where no run finished.
         validation: mean over seeds, oriented so that more is better.
         above_chance: of its values; ``None`` where chance is not known.
+        late: whether most seeds were best in the last tenth of training.
     """
 
     mode: str
@@ -52,6 +53,7 @@ class Score:
     test: Estimate | None
     validation: float | None = None
     above_chance: Difference | None = None
+    late: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -268,6 +270,12 @@ class _Words:
             said.append(
                 "Only the last step was read: where the readout pools over time (--readouts mean,last), "
                 "a network without memory may do better."
+            )
+        late = [f"{NAMES[s.mode]} ({s.readout})" for s in scores if s.late]
+        if late:
+            said.append(
+                f"Best in the last tenth of training: {', '.join(late)}. Longer training may move them (--epochs), "
+                "and a gain may be one of learning sooner."
             )
         if any(s.test is not None and s.test.n == 1 for s in scores):
             said.append(

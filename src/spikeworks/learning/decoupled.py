@@ -94,13 +94,13 @@ class Decoupled(Descent):
         chunks = self._chunks(batch)
         found: list[tuple[float, int, float]] = []
         if self.cutting.order == "space":
-            waiting: list[Tensor | Packed] = [_piece(batch, chunk) for chunk in chunks] if batch.size else []
+            waiting: list[Any] = [_piece(batch, chunk) for chunk in chunks] if batch.size else []
             for index, course in enumerate(courses):
                 waiting = [course.run(x, chunk) for x, chunk in zip(waiting, chunks, strict=False)]
                 found.append(self._finish(index, course))
         else:
             for chunk in chunks if batch.size else ():
-                x: Tensor | Packed = _piece(batch, chunk)
+                x: Any = _piece(batch, chunk)
                 for course in courses:
                     x = course.run(x, chunk)
             found = [self._finish(index, course) for index, course in enumerate(courses)]
@@ -148,22 +148,20 @@ class _Course:
         """Number of losses that the mean is over."""
         return self._total if self.learner.cutting.loss == "step" else self.batch.count
 
-    def run(self, x: Tensor | Packed, chunk: slice) -> Tensor | Packed:
-        """Forward, loss and backward of a chunk; returns what the next part gets, cut from the graph."""
-        given = _unpacked(x)
+    def run(self, x: Tensor | Packed, chunk: slice) -> Tensor | Packed | None:
+        """Forward, loss and backward of a chunk; returns what the next part gets, cut from the graph, if there is one."""
         mask = None if self.batch.mask is None else self.batch.mask[chunk]
         if chunk.start:
             self.learner.reseed(self.part)  # one mask of dropout for the whole sequence
-        leaving, features, state = self.part.advance(given, self.state, mask)
+        leaving, features, state = self.part.advance(_unpacked(x), self.state, mask)
         self.state = detach(state)
+        passed = None if self.part.final else bits_of(leaving) or leaving.detach()
         loss = self._loss(features, mask, chunk)
+        del leaving, features, state  # not needed any more, and backward takes as much again
         if loss.requires_grad:
             loss.backward()
         self.loss += loss.item()
-        if self.part.final:
-            return leaving.detach()
-        held = bits_of(leaving)
-        return leaving.detach() if held is None else held
+        return passed
 
     def _loss(self, features: Tensor, mask: Tensor | None, chunk: slice) -> Tensor:
         readout, objective = self.part.readout, self.learner.objective

@@ -1,21 +1,22 @@
 """What an update by a method is going to hold in memory, known from shapes alone.
 
-The pieces that a learner runs at once (a network, a part of one, a chunk of steps) run forward and
-backward on fake tensors, which have shapes and no memory, under the meter that measures real updates;
-what waits beside them is added. Which pieces these are is the table of sheet 08, section 7.2:
+The pieces that a learner runs at once run forward and backward on fake tensors, which have shapes and no
+memory, under the meter that measures real updates; what waits beside them is added. Which pieces these
+are (sheet 08, section 7.2):
 
-============================  ===============================================  =========================
-learner                       kept for backward at most                        carried from step to step
-============================  ===============================================  =========================
-:class:`BPTT`                 all blocks, all steps                            states
-:class:`Decoupled`            the dearest part, a chunk of steps               states, spikes at the cuts
-:class:`Online`               all blocks, a chunk of steps                     states, traces
-============================  ===============================================  =========================
+===========================================  ==========================  ================================
+learner                                      kept for backward           carried from step to step
+===========================================  ==========================  ================================
+``BPTT`` (bptt, sdbp, notd)                  all blocks, all steps       states
+``Decoupled`` (tbptt, local, auglocal,       the dearest part, a chunk   states, spikes at the cuts
+stdl)                                        of steps
+``Online`` (sltt, ottt, eprop, ostl,         all blocks, a chunk of      states, traces
+online)                                      steps
+===========================================  ==========================  ================================
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 from ..core.batch import Batch
-from ..core.state import leaves
+from ..core.credit import Credit, set_credit
+from ..core.state import State, detach
 from ..measure.live import LiveMemory, watch_memory
 from ..optim import ConstantConfig, SGDConfig
 from . import planner
@@ -36,6 +39,7 @@ from .decoupled import Decoupled
 from .online import Online
 from .parts import Part
 from .stepwise import step_outputs
+from .traces_cell import Cell
 from .traces_watch import watched
 
 
@@ -60,7 +64,7 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     """The memory of one update on an input of a shape; neither learns nor takes memory.
 
     Args:
-        network: stays as it is, on any device.
+        network: stays as it is.
         method: how it would learn.
         objective: its loss counts.
         shape: ``(T, B, ...)``, or ``(B, T)`` for a network of tokens.
@@ -88,7 +92,8 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     """
     twin = copy.deepcopy(network)
     method.prepare(twin)
-    example = _blank(twin, shape)
+    twin.train()
+    example = blank(twin, shape)
     plan = Plan(
         optimizer=SGDConfig(learning_rate=0.0),
         schedule=ConstantConfig(),
@@ -96,42 +101,90 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
         epochs=1,
         example=example,
     )
-    learner = method.build(twin, objective, plan)
+    learner: Any = method.build(twin, objective, plan)
+    learner.beside.train()
     if isinstance(learner, Online):
         return _online(learner, example)
     if isinstance(learner, Decoupled):
         return _decoupled(learner, example)
     if isinstance(learner, BPTT):
-        seen = _watched(lambda x: objective.loss(twin(x)[0], _batch(x)), twin, _like(example))
+
+        def run(x: Tensor) -> None:
+            output, state = twin(x)
+            objective.loss(output, _batch(x)).backward()
+            del state  # lives as long as the output
+
+        seen = _watched(run, twin, example.x)
         return Forecast(saved=seen.saved_peak, live=seen.live_peak)
     return None
 
 
+def blank(network: nn.Module, shape: Sequence[int]) -> Batch:
+    """A batch of a shape that takes no memory, with zeros for inputs and targets."""
+    tokens = getattr(network, "embedding", None) is not None
+    dtype = torch.int64 if tokens else next(network.parameters()).dtype
+    return _batch(torch.zeros((), dtype=dtype).expand(*shape))
+
+
+def _batch(x: Tensor) -> Batch:
+    shape = x.shape if not x.is_floating_point() else x.shape[1:2]
+    return Batch(x=x, target=x.new_zeros((), dtype=torch.int64).expand(shape))
+
+
 def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
-    """The dearest part: what it runs at once, and what waits at its cuts meanwhile."""
-    network, steps = learner.network, example.length
+    """The dearest part: what it runs at once, and what waits meanwhile: spikes at its cuts, or other gradients."""
+    network: Any = learner.network
+    steps, batch = example.length, example.size
     chunk = min(learner.cutting.chunk or steps, steps)
     space = learner.cutting.order == "space"
-    saved = live = most = 0
-    for part in learner.parts:
+    gradients = [_gradient_bytes(part) for part in learner.parts]
+    saved = live = waiting = 0
+    for part, own in zip(learner.parts, gradients, strict=True):
         first, last = part.segment
-        seen = _watched(_loss_of(learner, part), part, _like(example, chunk, network, first))
-        waiting = [planner.waiting(network, i, steps, example.size) if space else 0 for i in (first - 1, last)]
-        cuts = sum(waiting[: 1 if part.final else 2])
-        saved, most = max(saved, seen.saved_peak), max(most, cuts)
-        live = max(live, seen.live_peak + cuts)
-    return Forecast(saved=saved, live=live, waiting=most)
+        given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
+        if first:
+            given = given.new_zeros(()).expand(chunk, batch, *network.blocks[first].shape_in)
+        seen = _watched(_part_update(learner, part, min(2, -(-steps // chunk))), part, given)
+        cuts = (first - 1,) if part.final else (first - 1, last)
+        held = sum(planner._waiting(network, i, steps, batch) for i in cuts) if space else 0
+        beside = held if space or chunk >= steps else sum(gradients) - own
+        saved, live, waiting = max(saved, seen.saved_peak), max(live, seen.live_peak + beside), max(waiting, held)
+    return Forecast(saved=saved, live=live, waiting=waiting)
 
 
-def _loss_of(learner: Decoupled, part: Part) -> Callable[[Tensor], Tensor]:
-    def loss(x: Tensor) -> Tensor:
+def _gradient_bytes(part: Part) -> int:
+    return sum(p.numel() * p.element_size() for p in part.parameters() if p.requires_grad)
+
+
+def _part_update(learner: Decoupled, part: Part, chunks: int) -> Callable[[Tensor], None]:
+    """As many chunks as it takes to meet the gradients of an earlier one."""
+
+    def run(x: Tensor) -> None:
+        state: State = None
+        for _ in range(chunks):
+            state = chunk(x, state)
+
+    def chunk(x: Tensor, state: State) -> State:
         given = x.clone() if part.segment[0] else x  # unpacked from its bits
-        _, features, _ = part.advance(given, None, None)
+        leaving, features, after = part.advance(given, state, None)
+        state = detach(after)
         if learner.cutting.loss == "sequence":
-            return learner.objective.loss(part.readout(features, None, None)[0], _batch(x))
-        return _step_loss(learner.objective, step_outputs(part.readout, features)[0], x)
+            loss = learner.objective.loss(part.readout(features, None, None)[0], _batch(x))
+        else:
+            loss = _step_loss(learner.objective, step_outputs(part.readout, features)[0], x)
+        del given, leaving, features, after
+        loss.backward()
+        return state
 
-    return loss
+    return run
+
+
+def _step_loss(objective: Objective, outputs: Tensor, x: Tensor) -> Tensor:
+    """The loss of every step, for outputs ``[C, B, K]``."""
+    if not x.is_floating_point():
+        return objective.loss(outputs, _batch(x))
+    rows = outputs.flatten(0, 1).clone()  # learners pick the steps that count
+    return objective.loss(rows, Batch(x=x, target=rows.new_zeros(len(rows), dtype=torch.int64)))
 
 
 def _online(learner: Online, example: Batch) -> Forecast:
@@ -149,39 +202,52 @@ def _online(learner: Online, example: Batch) -> Forecast:
             cell.begin()
         states: list[State] = [None] * len(network.blocks)
         for _ in range(min(2, -(-example.length // chunk))):
-            with watched(network.blocks, Tensor.detach if random else None) as calls:
-                y = x if network.embedding is None else network.embedding(x)
-                for i, block in enumerate(network.blocks):
-                    y, after = getattr(block, "run", block)(y, states[i], None)
-                    states[i] = detach(after)
-            outputs, _ = step_outputs(network.readout, network.output_dropout(y))
-            _step_loss(learner.objective, outputs, x).backward()
-            del y, outputs
-            for call in calls:
-                learner.cells[call.name].learn(call, torch.zeros_like(call.y) if random else call.y.grad)
-        traces = sum(t.untyped_storage().nbytes() for cell in learner.cells.values() for t in cell.held())
+            _run_chunk(learner, x, states)
+        traces = sum(t.untyped_storage().nbytes() for cell in learner.cells.values() for t in held(cell))
 
-    seen = _watched(run, network, _like(example, chunk))
+    given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
+    seen = _watched(run, network, given)
     return Forecast(saved=seen.saved_peak, live=seen.live_peak, traces=traces)
 
 
-def _watched(run: Callable[[Tensor], Any], module: nn.Module, given: Given) -> LiveMemory:
-    """What ``run`` would hold on an input, with the weights of ``module`` and its own backward pass."""
+def _run_chunk(learner: Online, x: Tensor, states: list[State]) -> None:
+    network: Any = learner.network
+    random = learner.config.feedback == "random"
+    with watched(network.blocks, Tensor.detach if random else None) as calls:
+        y = x if network.embedding is None else network.embedding(x)
+        for i, block in enumerate(network.blocks):
+            y, after = getattr(block, "run", block)(y, states[i], None)
+            states[i] = detach(after)
+    outputs, _ = step_outputs(network.readout, network.output_dropout(y))
+    _step_loss(learner.objective, outputs, x).backward()
+    signals = [torch.zeros_like(call.y) if random else call.y.grad for call in calls]
+    if random:
+        torch.autograd.backward([call.y for call in calls], signals)
+    for call, signal in zip(calls, signals, strict=True):
+        learner.cells[call.name].learn(call, signal)
+
+
+def held(cell: Cell) -> Iterator[Tensor]:
+    """The traces that a cell carries to the next step, each once."""
+    bundle = [] if cell._bundle is None else [trace.values for trace in cell._bundle.traces.values()]
+    found = {id(t): t for t in tree_leaves([cell._filtered, cell._beyond, bundle]) if isinstance(t, Tensor)}
+    yield from found.values()
+
+
+def _watched(run: Callable[[Tensor], Any], module: nn.Module, like: Tensor) -> LiveMemory:
+    """What ``run``, which uses the weights of ``module``, would hold on an input like one that takes no memory."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     called = _Called(module, run)
-    named = (*called.named_parameters(), *called.named_buffers())
-    values = {name: fake.from_tensor(t) for name, t in named}
-    module.train()
+    values = {name: fake.from_tensor(t) for name, t in (*called.named_parameters(), *called.named_buffers())}
     with fake, torch.enable_grad():
-        x = torch.empty(given.shape, dtype=given.dtype)
+        x = torch.empty(like.shape, dtype=like.dtype)
         with watch_memory([x, *values.values()]) as seen:
             torch.func.functional_call(called, values, (x,))
-            del x
     return seen
 
 
 class _Called(nn.Module):
-    """A function as the forward pass of the module whose weights it uses."""
+    """A function as the forward pass of a module, whose weights it uses."""
 
     def __init__(self, module: nn.Module, run: Callable[[Tensor], Any]) -> None:
         super().__init__()

@@ -138,7 +138,8 @@ class OSTLConfig(OnlineConfig):
 class Online(Descent):
     """See :class:`OnlineConfig`.
 
-    ``count`` of an update is the number of steps with a loss, ``loss`` the mean over those at which is learned.
+    ``count`` of an update is the number of steps that have a loss, ``loss`` their mean; where is learned at K of T
+    steps, it is estimated from those as T / K of their share.
 
     Attributes:
         cells: the layers of neurons by name, in order.
@@ -233,7 +234,8 @@ class Online(Descent):
             self.carry(course.state)
             if observe is not None:
                 observe(course.answer(), batch)
-        return loss / (course.share or 1.0), total, sum(norms) / len(norms)
+        loss *= max(1.0, steps / (config.steps or steps))
+        return loss, total, sum(norms) / len(norms)
 
     @contextlib.contextmanager
     def _cut_credit(self) -> Iterator[None]:
@@ -273,8 +275,6 @@ class _Course:
         self.counts = counted(self.network.readout, batch, steps)
         self.total = int(self.counts.sum())
         self.counts = self.counts & learner.chosen(steps).unsqueeze(1)
-        self.share = int(self.counts.sum()) / max(self.total, 1)
-        """The part of the steps with a loss at which is learned."""
         state = learner.state_for(batch)
         self.blocks: list[State] = [None] * len(self.network.blocks) if state is None else list(state.blocks)
         self.readout: State = None if state is None else state.readout
@@ -312,7 +312,9 @@ class _Course:
         with torch.set_grad_enabled(active):
             x = network.output_dropout(x)
             outputs, self._sum = step_outputs(network.readout, x, self._sum)
-            loss = step_loss(learner.objective, outputs, batch, self.counts, steps.start, self.total)
+            # a copy, because autograd keeps all of what a view looks at
+            counts, start = (self.counts, steps.start) if batch.tokens else (self.counts[steps].clone(), 0)
+            loss = step_loss(learner.objective, outputs, batch, counts, start, self.total)
         with torch.no_grad():
             answer, self.readout = network.readout(x.detach(), self.readout, mask)
         self._answers = [*self._answers, answer] if network.readout.config.kind == "every" else [answer]

@@ -1,6 +1,7 @@
 """What local learning will keep in memory, and the cuts and auxiliary networks that fit a budget.
 
-Nothing is computed: blocks run on fake tensors under the meter that measures real ones. Activations
+Nothing is computed: blocks run on fake tensors under the meter that measures real ones. For packed blocks, which run
+again in backward, the figure is an upper bound. Activations
 are those of STDL's space-outer order (arXiv 2506.01117 and its sheet): at any time one part and one
 chunk of steps, what waits at the cuts, all parameters with the optimiser's state, and the gradients of one
 part.
@@ -197,7 +198,7 @@ def measured(
         final = last == len(network.blocks) - 1
         blocks, head = ([], network.readout) if final else auxiliary_network(network, last, after, torch.Generator())
         part = Part(network, (first, last), blocks, head, after)
-        report = _predicted(part, network, first, chunk, batch)
+        report = _predicted(part, network, first, chunk, batch, continued=chunk < steps)
         thrown = sum(_weights(module) for module in part.thrown_away)
         cuts = _waiting(network, first - 1, steps, batch) + (0 if final else _waiting(network, last, steps, batch))
         found = PartBytes(
@@ -215,13 +216,30 @@ def measured(
     return MemoryPlan(parts=tuple(parts), chunk=chunk, steps=steps, batch=batch, weights=held)
 
 
-def _predicted(part: Part, network: Network, first: int, chunk: int, batch: int) -> MemoryReport:
+def _predicted(part: Part, network: Network, first: int, chunk: int, batch: int, *, continued: bool) -> MemoryReport:
     def loss(outputs: Tensor) -> Tensor:
         return -outputs.log_softmax(-1)[..., 0].mean()
 
+    shape = (chunk, batch, *_shaped(network)[first].shape_in)
     if part.embedding is not None:
-        return predict(part, (batch, chunk), torch.int64, loss)
-    return predict(part if first == 0 else _Fed(part), (chunk, batch, *_shaped(network)[first].shape_in), loss=loss)
+        report = predict(part, (batch, chunk), torch.int64, loss)
+    else:
+        report = predict(part if first == 0 else _Fed(part), shape, loss=loss)
+    again = max((_again(block, chunk, batch) for block in (*part.blocks, *part.auxiliary)), default=0)
+    if again and continued:  # packed blocks keep the states that a chunk begins with
+        again += report.state_bytes
+    return dataclasses.replace(report, saved_bytes=report.saved_bytes + again)
+
+
+def _again(block: Any, chunk: int, batch: int) -> int:
+    """What a packed block keeps while backward runs it a second time."""
+    if getattr(block, "memory", "full") == "full":
+        return 0
+    block.memory = "full"
+    try:
+        return predict(_Fed(block), (chunk, batch, *block.shape_in)).saved_bytes
+    finally:
+        block.memory = "packed"
 
 
 def _waiting(network: Network, index: int, steps: int, batch: int) -> int:

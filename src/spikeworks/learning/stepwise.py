@@ -71,5 +71,9 @@ def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tenso
     rows = int(kept.sum())
     if not rows:
         return outputs.sum() * 0.0
-    target = batch.target.expand(len(outputs), *batch.target.shape)[kept]
-    return objective.loss(outputs[kept], dataclasses.replace(batch, target=target, mask=None)) * (rows / total)
+    target = batch.target.expand(len(outputs), *batch.target.shape)
+    if rows == kept.numel():  # no index to keep for backward
+        outputs, target = outputs.flatten(0, 1), target.flatten(0, 1)
+    else:
+        outputs, target = outputs[kept], target[kept]
+    return objective.loss(outputs, dataclasses.replace(batch, target=target, mask=None)) * (rows / total)

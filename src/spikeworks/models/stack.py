@@ -195,10 +195,10 @@ class StackConfig(ModelConfig):
     def _check_wiring(self, neuron: Neuron) -> None:
         """Raise ConfigError where the neurons cannot be wired as this description asks."""
         who = type(neuron).__name__
-        if len(neuron.inputs) > 1 and (self.conv is not None or self.delay is not None or any(self.recurrent)):
+        if len(neuron.inputs) > 1 and (self.conv is not None or self.delay is not None):
             raise ConfigError(
-                f"{who} has {len(neuron.inputs)} inputs and needs dense blocks without recurrence and delays.",
-                "leave out conv, delay and recurrent",
+                f"{who} has {len(neuron.inputs)} inputs and needs dense blocks without delays.",
+                "leave out conv and delay",
             )
         if getattr(neuron, "whole_sequence", False) and any(self.recurrent):
             raise ConfigError(f"{who} reads a whole sequence at once and cannot be recurrent; leave out recurrent.")
