@@ -137,9 +137,9 @@ def test_order_and_chunks_change_no_gradient(build: Callable[..., Any]) -> None:
 
 
 def test_no_gradient_crosses_a_cut() -> None:
-    plain = moved(LocalConfig(), network())
+    plain = moved(LocalConfig(chunk=STEPS), network())
     for louder in range(3):
-        loud = moved(LocalConfig(), network(), CrossEntropy(louder))
+        loud = moved(LocalConfig(chunk=STEPS), network(), CrossEntropy(louder))
         for name, value in plain.items():
             own = name.startswith(f"blocks.{louder}.") or (louder == 2 and name.startswith("readout."))
             factor = 7.0 if own else 1.0

@@ -22,7 +22,7 @@ from spikeworks.core.seeds import stream
 from spikeworks.layers import Conv2d, ReadoutConfig, TimeTiedDropout
 from spikeworks.learning import METHODS, EPropConfig, OnlineConfig, OSTLConfig, OTTTConfig, Plan, SLTTConfig
 from spikeworks.measure.live import watch_memory
-from spikeworks.models import Network, StackConfig
+from spikeworks.models import ConvNetConfig, MSResNet18Config, Network, SEWResNet18Config, StackConfig
 from spikeworks.models.network import Block
 from spikeworks.models.stack import ConvConfig, EmbeddingConfig
 from spikeworks.neurons import ALIF, LIF, NEURONS, TCLIF, Neuron, Reset, Surrogate, config_for
@@ -294,6 +294,27 @@ def test_two_dimensional_convolutions() -> None:
     same(online(net, OTTTConfig(chunk=4), b), bptt(net, b))
     held = dataclasses.replace(b, x=b.x[:1].expand(6, -1, -1, -1, -1))  # one frame, as a view
     same(online(net, OTTTConfig(chunk=4), held), bptt(net, held))
+
+
+@pytest.mark.parametrize("config", [ConvNetConfig, MSResNet18Config, SEWResNet18Config])
+def test_networks_for_frames_have_traces_of_all_convolutions(config: Any) -> None:
+    """One frame, shown at every step. What lies behind the last neurons' synapse is exact; no layer is left out."""
+    net = config(neuron=SOFT, norm="none", width=0.06).build((2, 8, 8), 4, stream(0, "w")).double()
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if name.startswith("blocks") and p.dim() == 4:
+                p.mul_(3.0)
+    frames = 2 * torch.rand(1, 3, 2, 8, 8, dtype=torch.float64, generator=stream(2)).expand(5, -1, -1, -1, -1)
+    b = Batch(x=frames, target=torch.arange(3))
+    found, wanted = online(net, OTTTConfig(chunk=2), b), bptt(net, b)
+    same(found, online(net, OTTTConfig(chunk=1), b))
+    same(found, wanted, "readout")
+    if config is ConvNetConfig:
+        same(found, wanted, f"blocks.{len(net.blocks) - 1}")
+    instant = online(net, SLTTConfig(chunk=2), b)
+    weights = [n for n, g in wanted.items() if g.dim() == 4 and g.abs().max() > 0]
+    behind = [n for n in weights if not torch.equal(found[n], instant[n])]
+    assert len(weights) >= 2 and len(behind) >= len(weights) - 1
 
 
 def test_a_norm_of_each_step_gives_one_gradient_for_all_chunks() -> None:

@@ -26,7 +26,7 @@ class Outcome:
     config: RunConfig
     directory: Path
     result: dict[str, Any] | None
-    error: TrainingDiverged | None = None
+    error: TrainingDiverged | ConfigError | None = None
 
 
 def compare(
@@ -109,16 +109,23 @@ def run_all(
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> list[Outcome]:
-    """Carry out descriptions one after another; one that diverges does not stop the rest."""
+    """Carry out descriptions one after another; one that diverges or is refused does not stop the rest.
+
+    Raises:
+        ConfigError: of all descriptions none can be carried out; the first reason.
+    """
     outcomes = []
     progress = progress or Progress()
     for config in configs:
         run = Run(config, root, data_root)
         try:
             result = run.execute(progress, checkpoint_seconds=checkpoint_seconds)
-        except TrainingDiverged as error:
+        except (TrainingDiverged, ConfigError) as error:
             progress.failed(config, error)
             outcomes.append(Outcome(config, run.directory, None, error))
         else:
             outcomes.append(Outcome(config, run.directory, result))
+    refused = [o.error for o in outcomes if isinstance(o.error, ConfigError)]
+    if refused and len(refused) == len(outcomes):
+        raise refused[0]
     return outcomes

@@ -109,7 +109,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     from ..arena.table import tables
 
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    rows = summarize([load_run(outcome.directory) for outcome in outcomes])
+    rows = summarize([load_run(o.directory) for o in outcomes if not isinstance(o.error, ConfigError)])
     for table in tables(rows, console.width):
         console.print(table)
 

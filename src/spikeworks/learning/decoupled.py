@@ -27,6 +27,9 @@ from .exchange import exchange_gradients
 from .parts import Part
 from .stepwise import counted, step_loss, step_outputs
 
+_SHARES = 16
+"""In how many chunks a sequence is cut where nobody says: memory falls with it, and calls cost little yet."""
+
 Order = Literal["space", "time"]
 Loss = Literal["step", "sequence"]
 
@@ -38,7 +41,8 @@ class Cutting:
     Args:
         window: credit in time reaches back through at most this many steps, counted from the start
             of a sequence; ``None``: all steps.
-        chunk: steps that are run and differentiated at once; ``None``: the whole sequence. Bounds
+        chunk: steps that are run and differentiated at once; ``None``: whole windows that make up a sixteenth
+            of the sequence, or all of it where the loss or the window ask for it. Bounds
             the memory; gradients do not depend on it (with batch norm over time they do).
         loss: ``step``: of the readout at every step, see :mod:`~spikeworks.learning.stepwise`;
             ``sequence``: the task's own, of the readout's answer.
@@ -69,6 +73,14 @@ class Cutting:
                 "The loss of a whole sequence is known at its end alone, so it cannot be cut into chunks.",
                 "set loss step, or chunk None",
             )
+
+    def size(self, steps: int) -> int:
+        """Steps of a chunk in a sequence of ``steps``."""
+        if self.chunk is not None:
+            return min(self.chunk, max(steps, 1))
+        if self.window is None or self.loss == "sequence":
+            return max(steps, 1)
+        return self.window * max(1, round(steps / _SHARES / self.window))
 
 
 class Decoupled(Descent):
@@ -119,7 +131,7 @@ class Decoupled(Descent):
 
     def _chunks(self, batch: Batch) -> list[slice]:
         steps = batch.length
-        size = self.cutting.chunk or steps
+        size = self.cutting.size(steps)
         return [slice(start, min(start + size, steps)) for start in range(0, steps, size)]
 
     def _finish(self, index: int, course: _Course) -> tuple[float, int, float]:
@@ -149,7 +161,7 @@ class _Course:
         return self._total if self.learner.cutting.loss == "step" else self.batch.count
 
     def run(self, x: Tensor | Packed, chunk: slice) -> Tensor | Packed | None:
-        """Forward, loss and backward of a chunk; returns what the next part gets, cut from the graph, if there is one."""
+        """Forward, loss and backward of a chunk; returns what the next part gets, cut from the graph."""
         mask = None if self.batch.mask is None else self.batch.mask[chunk]
         if chunk.start:
             self.learner.reseed(self.part)  # one mask of dropout for the whole sequence

@@ -135,7 +135,7 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
     """The dearest part: what it runs at once, and what waits meanwhile: spikes at its cuts, or other gradients."""
     network: Any = learner.network
     steps, batch = example.length, example.size
-    chunk = min(learner.cutting.chunk or steps, steps)
+    chunk = min(learner.cutting.size(steps), steps)
     space = learner.cutting.order == "space"
     gradients = [_gradient_bytes(part) for part in learner.parts]
     saved = live = waiting = 0

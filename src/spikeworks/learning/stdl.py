@@ -94,7 +94,13 @@ class STDLConfig(CutConfig):
                 f"allow a ratio of {least:.3f} or more, or cut into more parts",
             )
         return planner.measured(
-            network, segments, chosen, steps=steps, batch=batch, chunk=self.chunk or steps, optimizer=plan.optimizer
+            network,
+            segments,
+            chosen,
+            steps=steps,
+            batch=batch,
+            chunk=self.cutting().size(steps),
+            optimizer=plan.optimizer,
         )
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Decoupled:
@@ -102,7 +108,7 @@ class STDLConfig(CutConfig):
         whole = check_blocks(network)
         found = self.plan(whole, plan)
         parts = build_parts(whole, [p.segment for p in found.parts], [p.chosen for p in found.parts], plan.seed)
-        cutting = dataclasses.replace(self.cutting(), chunk=None if found.chunk == found.steps else found.chunk)
+        cutting = dataclasses.replace(self.cutting(), chunk=None if self.window is None else found.chunk)
         learner = Decoupled(whole, objective, plan, parts, cutting)
         learner.notes = found.lines()
         return learner

@@ -78,11 +78,17 @@ class _Births(TorchDispatchMode):
         self.memory = memory
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {_key(leaf) for leaf in _strided((args, kwargs))}
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.layout == torch.strided:
+        for leaf in _strided(result):
+            if _key(leaf) not in given:  # else a view, or changed in place: no new memory, whoever made it
                 self.memory._made(leaf)
         return result
+
+
+def _strided(values: Any) -> Iterator[Tensor]:
+    """The tensors in nested values that have a storage to be counted."""
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.layout == torch.strided)
 
 
 def _key(tensor: Tensor) -> int:
