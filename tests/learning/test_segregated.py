@@ -14,10 +14,11 @@ from torch.testing import assert_close
 from spikeworks import kernels
 from spikeworks.core.errors import ConfigError
 from spikeworks.core.state import detach
-from spikeworks.layers import Recurrent
+from spikeworks.layers import ReadoutConfig, Recurrent
 from spikeworks.learning import BPTTConfig, MethodConfig, NoTDConfig, SDBPConfig
 from spikeworks.learning.forgetful import Forgetful, make_forgetful
 from spikeworks.models import Network, StackConfig
+from spikeworks.models.resnet import SEWResNet18Config
 from spikeworks.neurons import config_for
 
 STEPS = 12
@@ -213,3 +214,22 @@ def test_neurons_without_steps_are_refused():
     for window in (1, 3):
         with pytest.raises(ConfigError, match="mixes all steps at once"):
             network(NoTDConfig(window=window), neuron=config_for("psn"))
+
+
+@pytest.mark.parametrize("kind", [SDBPConfig, NoTDConfig])
+def test_residual_networks_of_frames_take_windows(kind):
+    """Blocks with several layers of neurons: windows of all steps are BPTT, shorter ones end gradients."""
+    x = torch.randn(4, 2, 2, 8, 8, generator=torch.Generator().manual_seed(4)).double()
+    found = []
+    for method in (BPTTConfig(), kind(window=4), kind(window=2)):
+        config = SEWResNet18Config(channels=4, depths=(1, 1), readout=ReadoutConfig(kind="last"))
+        net = config.build((2, 8, 8), 3, torch.Generator().manual_seed(5)).double().eval()
+        for p in net.parameters():
+            p.data.mul_(2.0)
+        method.prepare(net)
+        given = x.clone().requires_grad_()
+        y = net(given)[0]
+        found.append((y.detach(), torch.autograd.grad(y.sum(), given)[0]))
+    assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+    assert found[0][1][:2].any() and not found[2][1][:2].any() and found[2][1][2:].any()
+    assert torch.equal(found[2][0], found[0][0]) == (kind is SDBPConfig)
