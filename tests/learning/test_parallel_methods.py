@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +134,9 @@ def test_two_processes_learn_what_one_does(name: str, together: list[dict[Any, A
 
 def test_weights_move_and_methods_differ() -> None:
     """The comparison above would hold for learners that do nothing."""
-    found = {name: train(config, batch(5), batch(5))[1]["blocks.0.synapse.weight"] for name, config in methods().items()}
+    found = {
+        name: train(config, batch(5), batch(5))[1]["blocks.0.synapse.weight"] for name, config in methods().items()
+    }
     start = StackConfig(hidden=(7, 6, 8)).build(3, 4, stream(0, "weights")).double().blocks[0].synapse.weight  # type: ignore[union-attr]
     for name, weight in found.items():
         assert (weight - start).abs().max() > 1e-4, name

@@ -29,8 +29,6 @@ class Row:
 LETTERS = {"T": 128, "K": 4, "k": 16}
 """Values of the default configurations."""
 
-_COMPLEMENT = "the product with 1 - s counts as a multiplication"
-
 TABLE = {
     "adaptive-tc-lif": Row(("9", "12", "1", "2")),
     "adlif": Row(("4", "7", "1", "0"), "3–4"),
@@ -41,7 +39,7 @@ TABLE = {
         "4",
         "beside the rotation: the refractory trace decays and damps, and the input has a gain, one product each",
     ),
-    "ce-lif": Row(("4", "7", "1", "0"), "3", _COMPLEMENT),
+    "ce-lif": Row(("3", "7", "1", "0"), "3"),
     "clif": Row(("3", "6", "1", "2"), "2 + 2 special", "(1 - decay) v inside the sigmoid is a third product"),
     "cuba-lif": Row(("2", "4", "1", "0"), "2"),
     "dh-lif": Row(("5", "14", "1", "0"), "K + 1"),
@@ -53,12 +51,12 @@ TABLE = {
         "the potential is divided by the threshold, and the reset is the count times the threshold",
     ),
     "if": Row(("0", "3", "1", "0")),
-    "izhikevich": Row(("8", "11", "1", "0"), "7", _COMPLEMENT),
+    "izhikevich": Row(("7", "11", "1", "0"), "7"),
     "klif": Row(("2", "4", "1", "0")),
     "lif": Row(("1", "3", "1", "0"), "1"),
     "lmh": Row(("4", "5", "1", "0")),
     "lstm-lif": Row(("2", "6", "1", "0"), "2"),
-    "ltc": Row(("4 N + 4", "4 N + 7", "1", "2"), "4 N + 3 + 2 special", _COMPLEMENT),
+    "ltc": Row(("4 N + 3", "4 N + 7", "1", "2"), "4 N + 3 + 2 special"),
     "masked-psn": Row(("15.06", "15.06", "1", "0"), "k", "the first k - 1 steps see fewer inputs; the mean of 128"),
     "plif": Row(("1", "3", "1", "0"), "1"),
     "pmsn": Row(
@@ -68,8 +66,8 @@ TABLE = {
         "the modulo reset is a division and a product",
     ),
     "psn": Row(("128", "128", "1", "0"), "T"),
-    "rf": Row(("5", "5", "3", "0"), "4", _COMPLEMENT),
-    "se-adlif": Row(("8", "8", "1", "0")),
+    "rf": Row(("4", "5", "3", "0"), "4"),
+    "se-adlif": Row(("7", "8", "1", "0")),
     "sliding-psn": Row(("16", "16", "1", "0"), "k"),
     "stochastic-psn": Row(("16", "21", "1", "1")),
     "tc-lif": Row(("2", "6", "1", "0"), "2"),

@@ -203,6 +203,53 @@ def test_states_of_another_batch_or_neuron() -> None:
     refused(lambda: GLIF(4)(x[:, :1], state), ShapeError, "expected shape [1, 4], got [2, 4]")
 
 
+@pytest.mark.parametrize(
+    ("state", "parts"),
+    [
+        (torch.zeros(2, 4), ("expected a tuple of the states ('voltage',)", "got tensor")),
+        (0.0, ("expected a tuple of the states", "got 0.0")),
+        ({"voltage": torch.zeros(2, 4)}, ("expected a tuple of the states", "got {'voltage'")),
+        ((torch.zeros(2, 4, dtype=torch.int64),), ("floating-point numbers, got torch.int64",)),
+        ((torch.zeros(2, 4, dtype=torch.complex64),), ("got torch.complex64",)),
+        ((0.0,), ("'voltage' expected a tensor", "got float")),
+        ((torch.zeros(2, 4, device="meta"),), ("lies on meta, x on cpu", ".to('cpu')")),
+    ],
+    ids=lambda value: None,
+)
+def test_states_that_are_none(state: object, parts: tuple[str, ...]) -> None:
+    refused(lambda: LIF(4)(torch.zeros(3, 2, 4), state), ShapeError, *parts)
+
+
+def test_states_of_a_neuron_with_as_many_others() -> None:
+    x = torch.zeros(3, 2, 4)
+    _, state = config_for("alif").build(4)(x)
+    refused(
+        lambda: GLIF(4)(x, state), ShapeError, "GLIF has the states ('voltage', 'spike', 'position')",
+        "another neuron: ('voltage', 'adaptation', 'spike')", "or None to start from rest",
+    )  # fmt: skip
+    assert GLIF(4)(x, list(GLIF(4)(x)[1]))[0].shape == x.shape
+    refused(lambda: Recurrent(LIF(4))(x, LIF(4)(x)[1]), ShapeError, "expected a RecurrentState, got LIFState")
+
+
+def test_stored_values_that_no_neuron_has() -> None:
+    neuron = PLIF(4)
+    kept = neuron.state_dict()
+    refused(
+        lambda: neuron.load_state_dict({**kept, "stored_decay": torch.tensor(NAN)}), ConfigError,
+        "The stored PLIF.decay must lie in the real numbers, got nan", "a run that diverged",
+    )  # fmt: skip
+    refused(
+        lambda: neuron.load_state_dict({**kept, "stored_threshold": torch.tensor(0.0)}), ConfigError,
+        "The stored PLIF.threshold must lie in (0, inf), got 0",
+    )  # fmt: skip
+    neuron.load_state_dict({**kept, "stored_decay": torch.tensor(-30.0)})
+
+
+def test_sizes_that_are_no_number_of_neurons() -> None:
+    for size in (2.5, "4", None, -1):
+        refused(lambda size=size: LIF(size), ConfigError, f"a whole number; got size {size!r}")  # type: ignore[misc]
+
+
 def test_delays_longer_than_the_buffer() -> None:
     """A state that waits for longer delays; the stored delays themselves are cut where they are used."""
     x = torch.zeros(6, 2, 4)

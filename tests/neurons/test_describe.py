@@ -28,7 +28,7 @@ def test_every_neuron_names_what_it_is_and_its_source(name: str, monkeypatch: py
 
 def test_a_cost_that_grows_with_the_layer_is_told_as_such() -> None:
     one = card("ltc")
-    assert one.costs == ("4 N + 4", "4", "2")
+    assert one.costs == ("4 N + 3", "5", "2")
     assert one.trained.startswith("membrane_rate.weight, ") and published_in(LTC) == "arXiv 2112.11231"
     assert card("psn").costs == ("128", "1", "0")
 

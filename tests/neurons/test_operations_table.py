@@ -100,8 +100,8 @@ def test_counts_of_neurons_without_a_graph_are_those_of_their_equations() -> Non
     x = torch.zeros(3, 2, 5)
     ltc = LTC(5)
     per_step = ltc.operations(x, x).scaled(1 / x.numel())
-    # r b, a (x - v), strength b and the reset; (1 - r) s selects; 2 N for each rate
-    assert (per_step.macs, per_step.specials, per_step.weight_reads) == (4 * 5 + 4, 2, 4 * 5)
+    # r b, a (x - v), strength b; (1 - r) s and the reset select; 2 N for each rate
+    assert (per_step.macs, per_step.specials, per_step.weight_reads) == (4 * 5 + 3, 2, 4 * 5)
     assert per_step.macs + per_step.acs == 4 * 5 + 8  # seven additions, one comparison, some of them in the products
     assert cost(LTC(5)).additions == 4 * 5 + 7
     assert cost(LTC(5)).per_neuron == 4 * 5 + 2

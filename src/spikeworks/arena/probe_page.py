@@ -57,9 +57,9 @@ def render(probe: Probe, command: str | None = None) -> str:
         modes=[(NAMES[mode], ABOUT[mode], [_score(probe, mode, kind) for kind in readouts]) for mode in MODES],
         chance=None if probe.chance is None else quantities.percent(probe.chance),
         gains=[
-            (name, [gain_text(getattr(g, key), unit) for g in probe.gains])
-            for name, key in (("state: SDBP − NoTD", "state"), ("credit: STBP − SDBP", "credit"),
-                              ("both: STBP − NoTD", "total"))
+            (name, gains.readout, gain_text(getattr(gains, key), unit))
+            for gains in probe.gains
+            for name, key in (("SDBP − NoTD", "state"), ("STBP − SDBP", "credit"), ("STBP − NoTD", "total"))
         ],
         overall=gain_text(probe.overall, unit),
         forest=_forest(probe),
@@ -72,7 +72,7 @@ def render(probe: Probe, command: str | None = None) -> str:
         version=__version__,
         light=light,
         dark=dark,
-    )  # fmt: skip
+    )
 
 
 def _score(probe: Probe, mode: str, readout: str) -> str:

@@ -108,16 +108,26 @@ class Graph:
         return Counter(map(cost, self.nodes))
 
     def binary(self) -> set[Operand]:
-        """Values that are 0 or 1: truth values as numbers, and inputs that hold one of the step before.
+        """Values that are 0 or 1, as far as the graph tells.
 
-        The outputs of a traced step are its result followed by the next states; state ``k`` is
-        fed by output ``k + 1``.
+        Truth values as numbers, inputs that hold one of the step before, ``1 - s`` of such a value and
+        products of two. The outputs of a traced step are its result followed by the next states; state
+        ``k`` is fed by output ``k + 1``.
         """
         n = len(self.inputs)
-        found: set[Operand] = {Ref(n + k) for k, node in enumerate(self.nodes) if node.op == "cast"}
         states = [i for i, name in enumerate(self.inputs) if name.startswith("s")]
-        fed = zip(states, self.outputs[1:], strict=False)
-        return found | {Ref(i) for i, output in fed if output in found}
+        fed = list(zip(states, self.outputs[1:], strict=False))
+        found: set[Operand] = set()
+        before = -1
+        while before < len(found):  # a state may be fed by a product with another one
+            before = len(found)
+            for k, node in enumerate(self.nodes):
+                both = node.op == "mul" and all(a in found for a in node.args)
+                other = node.op == "sub" and node.args[0] == 1.0 and node.args[1] in found
+                if node.op == "cast" or both or other:
+                    found.add(Ref(n + k))
+            found |= {Ref(i) for i, output in fed if output in found}
+        return found
 
     def operations(self) -> Operations:
         """The counts as arithmetic: a multiplication takes one addition with it as a MAC."""

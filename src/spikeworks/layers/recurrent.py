@@ -76,6 +76,11 @@ class Recurrent(nn.Module):
             raise ShapeError(
                 f"A recurrent layer expected x of shape [T, B, {self.neuron.size}], got {list(first.shape)}."
             )
+        if state is not None and not isinstance(state, RecurrentState):
+            raise ShapeError(
+                f"A recurrent layer expected a RecurrentState, got {type(state).__name__}.",
+                "pass the state that this layer returned, or None to start from rest",
+            )
         last = torch.zeros_like(first[0]) if state is None else state.output
         inner = None if state is None else state.neuron
         y, inner = self.neuron.recur(x, self.weight, self.synapse.bias, last, inner)

@@ -27,7 +27,7 @@ from .exchange import exchange_gradients
 from .parts import Part
 from .stepwise import counted, step_loss, step_outputs
 
-_SHARES = 16
+CHUNKS = 16
 """In how many chunks a sequence is cut where nobody says: memory falls with it, and calls cost little yet."""
 
 Order = Literal["space", "time"]
@@ -80,7 +80,7 @@ class Cutting:
             return min(self.chunk, max(steps, 1))
         if self.window is None or self.loss == "sequence":
             return max(steps, 1)
-        return self.window * max(1, round(steps / _SHARES / self.window))
+        return self.window * max(1, round(steps / CHUNKS / self.window))
 
 
 class Decoupled(Descent):

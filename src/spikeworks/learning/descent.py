@@ -171,9 +171,7 @@ class Descent:
         Raises:
             RunError: the tensors belong to another network or optimiser.
         """
-        parts: dict[str, dict[str, Tensor]] = {
-            name: {} for name in ("network", "beside", "carried", *self._names())
-        }
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in ("network", "beside", "carried", *self._names())}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part not in parts:

@@ -49,7 +49,8 @@ class Forecast:
 
     Attributes:
         saved: the most that autograd keeps for backward at once.
-        live: the most that is alive at once, without weights, optimiser and batch; gradients are counted.
+        live: the most that is alive at once, without weights, optimiser and batch; gradients are counted, what the
+            optimiser's step takes for a moment is not.
         waiting: spikes at the cuts between parts, for all steps.
         traces: of online rules, at the end of a step.
     """
@@ -144,7 +145,7 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
         given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
         if first:
             given = given.new_zeros(()).expand(chunk, batch, *network.blocks[first].shape_in)
-        seen = _watched(_part_update(learner, part, min(2, -(-steps // chunk))), part, given)
+        seen = _watched(_part_update(learner, part, _two(steps, chunk)), part, given)
         cuts = (first - 1,) if part.final else (first - 1, last)
         held = sum(planner._waiting(network, i, steps, batch) for i in cuts) if space else 0
         beside = held if space or chunk >= steps else sum(gradients) - own
@@ -156,13 +157,16 @@ def _gradient_bytes(part: Part) -> int:
     return sum(p.numel() * p.element_size() for p in part.parameters() if p.requires_grad)
 
 
-def _part_update(learner: Decoupled, part: Part, chunks: int) -> Callable[[Tensor], None]:
-    """As many chunks as it takes to meet the gradients of an earlier one."""
+def _two(steps: int, chunk: int) -> list[int]:
+    """Lengths of the first two chunks: the second one meets what the first has left."""
+    return [length for length in (min(chunk, steps), min(chunk, steps - chunk)) if length > 0]
 
+
+def _part_update(learner: Decoupled, part: Part, lengths: Sequence[int]) -> Callable[[Tensor], None]:
     def run(x: Tensor) -> None:
         state: State = None
-        for _ in range(chunks):
-            state = chunk(x, state)
+        for length in lengths:
+            state = chunk(x[:, :length] if not x.is_floating_point() else x[:length], state)
 
     def chunk(x: Tensor, state: State) -> State:
         given = x.clone() if part.segment[0] else x  # unpacked from its bits
@@ -191,8 +195,7 @@ def _online(learner: Online, example: Batch) -> Forecast:
     """All blocks and traces, a chunk of steps; the second chunk finds the traces of the first."""
     network: Any = learner.network
     config = learner.config
-    chunk = 1 if config.update == "step" else min(config.chunk or example.length, example.length)
-    random = config.feedback == "random"
+    chunk = config.size(example.length)
     set_credit(network, Credit(window=1, feedback=False))
     traces = 0
 
@@ -201,8 +204,8 @@ def _online(learner: Online, example: Batch) -> Forecast:
         for cell in learner.cells.values():
             cell.begin()
         states: list[State] = [None] * len(network.blocks)
-        for _ in range(min(2, -(-example.length // chunk))):
-            _run_chunk(learner, x, states)
+        for length in _two(example.length, chunk):
+            _run_chunk(learner, x[:, :length] if example.tokens else x[:length], states)
         traces = sum(t.untyped_storage().nbytes() for cell in learner.cells.values() for t in held(cell))
 
     given = example.x[:, :chunk] if example.tokens else example.x[:chunk]

@@ -28,6 +28,7 @@ from ..layers import BatchNorm
 from ..models import Network
 from ..models.network import NetworkState
 from .base import METHODS, MethodConfig, Objective, Observer, Plan
+from .decoupled import CHUNKS
 from .descent import Descent
 from .exchange import exchange_gradients
 from .jacobian import Spikes, filter_form
@@ -45,7 +46,8 @@ class OnlineConfig(MethodConfig):
     Args:
         traces: ``filter``: one trace for each input of a layer, which needs neurons whose memory is the
             same linear filter for all; ``exact``: one for each weight, for any neuron behind dense
-            synapses; ``auto``: the first where it is possible, else the second; ``none``: SLTT.
+            synapses; ``auto``: the first where it is possible, else the second, and behind convolutions and
+            normalised synapses the first with spikes cut; ``none``: SLTT.
         spikes: ``neuron``: traces go through the reset as the neuron differentiates it; ``cut``: the
             memory takes spikes for constants, as with a detached reset.
         feedback: the learning signal of a layer: ``symmetric``, through the layers above at the same
@@ -53,8 +55,8 @@ class OnlineConfig(MethodConfig):
         through_next: count in the memory of the next layer, too: exact for the last two layers where
             the last one's memory is a filter (OTPE; variant C of TC-LIF's online rule). Needs exact traces.
         update: one step of the optimiser after each ``sequence``, or at every ``step``.
-        chunk: steps that are run at once; gradients do not depend on it, memory grows with it. With
-            ``update="step"`` it is 1; ``None`` takes the whole sequence.
+        chunk: steps that are run at once; gradients do not depend on it, memory grows with it; ``None``: a
+            sixteenth of the sequence. With ``update="step"`` it is 1.
         steps: learn at this many steps of each sequence, drawn at random for every batch; ``None``: at all.
 
     Raises:
@@ -66,7 +68,7 @@ class OnlineConfig(MethodConfig):
     feedback: Literal["symmetric", "random"] = "symmetric"
     through_next: bool = False
     update: Literal["sequence", "step"] = "sequence"
-    chunk: int | None = 16
+    chunk: int | None = None
     steps: int | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +89,12 @@ class OnlineConfig(MethodConfig):
                 f"feedback; got traces {self.traces} and feedback {self.feedback}.",
                 "set traces exact and feedback symmetric",
             )
+
+    def size(self, steps: int) -> int:
+        """Steps that are run at once in a sequence of ``steps``."""
+        if self.update == "step":
+            return 1
+        return max(1, min(steps, self.chunk or round(steps / CHUNKS)))
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Online:
         """A learner for ``network``, on the device where its parameters lie."""
@@ -157,7 +165,7 @@ class Online(Descent):
                 "build it as spikeworks.models.Network of blocks, or use the method bptt",
             )
         self.config = config
-        self._check_norms(network, config)
+        self._check_norms(network, config, plan)
         self._credit = Credit(window=1, feedback=False)
         for module in network.modules():
             if isinstance(module, Credited):
@@ -174,8 +182,8 @@ class Online(Descent):
             self._rehearse(network, plan.example)
         self.notes = [*(cell.about for cell in self.cells.values()), *_without_traces(network)]
 
-    def _check_norms(self, network: Network, config: OnlineConfig) -> None:
-        if config.update == "sequence" and config.chunk is None:
+    def _check_norms(self, network: Network, config: OnlineConfig, plan: Plan) -> None:
+        if plan.example is not None and config.size(plan.example.length) == plan.example.length:
             return
         for name, module in network.named_modules():
             if isinstance(module, BatchNorm) and not module.per_step:
@@ -216,7 +224,7 @@ class Online(Descent):
         """All chunks of a batch; one step of the optimiser at its end, or one a chunk."""
         config = self.config
         steps = batch.x.shape[1] if batch.tokens else batch.x.shape[0]
-        size = 1 if config.update == "step" else min(config.chunk or steps, steps)
+        size = config.size(steps)
         course = _Course(self, batch, steps)
         loss, total, norms = 0.0, 0, []
         with self._cut_credit():

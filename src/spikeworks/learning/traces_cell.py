@@ -52,6 +52,7 @@ class Cell:
         self.above_neuron: Neuron | None = None
         self._form: FilterForm | None = None
         self._why = ""
+        self._open = traces == "auto", dtype
         if traces in ("filter", "auto"):
             form = filter_form(self.neuron, spikes, dtype)
             if traces == "filter" and isinstance(form, str):
@@ -88,7 +89,10 @@ class Cell:
 
     def check(self, call: LayerCall) -> None:
         """Raise ConfigError where what stands before the neurons cannot have these traces."""
-        if self.traces != "exact":
+        simple = not call.synapses or (
+            call.direct and all(isinstance(s.module, Dense | BranchedDense) for s in call.synapses)
+        )
+        if self.traces != "exact" or simple or self._filters_instead():
             return
         if any(not isinstance(s.module, Dense | BranchedDense) for s in call.synapses):
             raise ConfigError(
@@ -102,6 +106,17 @@ class Cell:
                 "exact traces of its weights are not elementwise.",
                 "take norm none, or one trace for each input (method ottt)",
             )
+
+    def _filters_instead(self) -> bool:
+        """Where the choice is open: one trace for each input, with spikes cut, in place of exact ones."""
+        chosen, dtype = self._open
+        form = filter_form(self.neuron, "cut", dtype) if chosen else ""
+        if isinstance(form, str):
+            return False
+        self.traces, self.spikes, self._form = "filter", "cut", form
+        self._jacobian = jacobian_of(self.neuron, "cut", dtype)
+        self._why = ", spikes cut, because its synapse has no exact ones"
+        return True
 
     @torch.no_grad()
     def learn(self, call: LayerCall, signal: Tensor | None) -> None:

@@ -54,7 +54,7 @@ class FramePlan:
     outputs: int
     stride: int = 1
     neuron: NeuronConfig | None = dataclasses.field(default_factory=LIF.Config)
-    norm: Norm = "batch"
+    norm: Norm = "batch-step"
     memory: Memory = "full"
 
     def checked(self, shape: Shape, stride: int) -> tuple[int, int, int]:
@@ -217,7 +217,7 @@ class FrameNetworkConfig(ModelConfig):
 
     width: float = 1.0
     neuron: NeuronConfig = dataclasses.field(default_factory=LIF.Config)
-    norm: Norm = "batch"
+    norm: Norm = "batch-step"
     dropout: float = 0.0
     readout: ReadoutConfig = dataclasses.field(default_factory=ReadoutConfig)
     memory: Memory = "full"

@@ -89,8 +89,8 @@ class Neuron(nn.Module):
         self, size: int, config: NeuronConfig | None = None, *, generator: torch.Generator | None = None, **values: Any
     ) -> None:
         super().__init__()
-        if size < 1:
-            raise ConfigError(f"{type(self).__name__} needs at least one neuron, got size {size}.")
+        if not isinstance(size, int) or size < 1:
+            raise ConfigError(f"{type(self).__name__} needs at least one neuron, a whole number; got size {size!r}.")
         known = [f.name for f in dataclasses.fields(self.Config)]
         for key in values:
             if key not in known:
@@ -389,15 +389,34 @@ class Neuron(nn.Module):
     def _states(self, state: State, x: Tensor) -> list[Tensor | None]:
         if state is None:  # None tells the kernels that a state is zero; a rest of its own is made
             return list(self.rest(x)) if self._rests() else [None] * len(self.states)
+        self._check_state(state, x)
+        return list(state)
+
+    def _check_state(self, state: State, x: Tensor) -> None:
+        """Raise ShapeError unless ``state`` is one that such a neuron returned for a batch like ``x``."""
+        who, hint = type(self).__name__, "pass the state that this neuron returned, or None to start from rest"
+        if not isinstance(state, tuple | list):
+            raise ShapeError(f"{who} expected a tuple of the states {tuple(self.states)}, got {state!r:.80}.", hint)
+        came = getattr(state, "_fields", tuple(self.states))
+        if came != tuple(self.states):
+            raise ShapeError(f"{who} has the states {tuple(self.states)}, got those of another neuron: {came}.", hint)
         if len(state) != len(self.states):
-            raise ShapeError(f"{type(self).__name__} has the states {tuple(self.states)}, got {len(state)} tensors.")
+            raise ShapeError(f"{who} has the states {tuple(self.states)}, got {len(state)} tensors.", hint)
         for name, s in zip(self.states, state, strict=True):
+            if not isinstance(s, Tensor) or not s.is_floating_point():
+                found = s.dtype if isinstance(s, Tensor) else type(s).__name__
+                raise ShapeError(
+                    f"{who} state '{name}' expected a tensor of floating-point numbers, got {found}.", hint
+                )
             if s.shape != x.shape[1:]:
                 raise ShapeError(
-                    f"{type(self).__name__} state '{name}' expected shape {list(x.shape[1:])}, got {list(s.shape)}.",
+                    f"{who} state '{name}' expected shape {list(x.shape[1:])}, got {list(s.shape)}.",
                     "a state belongs to one batch; pass None to start from rest",
                 )
-        return list(state)
+            if s.device != x.device:
+                raise ShapeError(
+                    f"{who} state '{name}' lies on {s.device}, x on {x.device}.", f"move it with .to('{x.device}')"
+                )
 
     def _broadcast(self, x: Tensor) -> dict[str, Coefficient]:
         """Coefficients whose channel axis lines up with axis 1 of ``x[t]``."""
@@ -575,6 +594,13 @@ class Neuron(nn.Module):
         code = tuple(getattr(type(self), name) for name in ("step", "fire", "coefficients"))
         likeness = (type(self), code, dtype, named, tuple(sorted(held.items(), key=lambda item: item[0])))
         return likeness if _comparable(likeness) and not any(isinstance(v, Tensor) for v in held.values()) else None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for parameter in self.parameters_declared.values():
+            stored = state_dict.get(prefix + parameter.key)
+            if isinstance(stored, Tensor) and not (stored.is_meta or is_fake(stored)):
+                parameter.check_stored(self, stored)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(self.__dict__)

@@ -60,7 +60,7 @@ def cost_in_words(config: NeuronConfig) -> dict[str, str]:
         >>> from spikeworks.neurons import LTC
         >>> words = cost_in_words(LTC.Config())
         >>> words["multiplications"], words["per_neuron"], words["specials"]
-        ('4 N + 4', '4 N + 2', '2')
+        ('4 N + 3', '4 N + 2', '2')
     """
     shared, own, pairs = _polynomial([_trained(config, size) for size in SIZES])
     states = str(len(config.build(1, torch.Generator()).states))

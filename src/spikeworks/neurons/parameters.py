@@ -179,6 +179,14 @@ class Parameter:
         stored = getattr(neuron, self.key)
         return self.constraint.forward(stored) if self._name in neuron.config.trainable else stored
 
+    def check_stored(self, neuron: Neuron, stored: Tensor) -> None:
+        """Raise ConfigError where a tensor that is to be loaded holds values that no neuron has."""
+        trainable = self._name in neuron.config.trainable
+        what = f"The stored {type(neuron).__name__}.{self._name}"
+        (real if trainable else self.constraint).check(
+            stored, what, trainable=trainable, hint="the file comes from a run that diverged, or is another neuron's"
+        )
+
     def create(self, neuron: Neuron, generator: torch.Generator | None) -> None:
         """Make the stored tensor of a new neuron, as its configuration says."""
         config = neuron.config
