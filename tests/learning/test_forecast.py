@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -32,9 +33,9 @@ from spikeworks.models.vgg import ConvNetConfig
 from spikeworks.neurons import LIF, TCLIF, Reset
 from spikeworks.optim import AdamWConfig, ConstantConfig
 
-SAVED, LIVE = 0.02, 0.05
-"""How far forecasts may lie from what is measured; alive at once is also what optimisers and losses hold for a moment."""
-SIZE = 16
+SAVED, LIVE = 0.02, 0.06
+"""How far forecasts may lie from what is measured."""
+SIZE = 24
 
 
 class CrossEntropy:
@@ -80,14 +81,14 @@ def batch(steps: int, *shape: int) -> Batch:
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_on_a_stack(name: str) -> None:
-    agrees(METHODS.get(name)(), dense(3), batch(75, 12))
+    agrees(METHODS.get(name)(), dense(3), batch(48, 12))
 
 
 @pytest.mark.parametrize(
     "config",
     [
         TruncatedConfig(window=4, chunk=8),
-        LocalConfig(window=1, chunk=6, heads="random"),
+        LocalConfig(window=1, chunk=12, heads="random"),
         AugLocalConfig(depth=1, loss="step", window=4),
         STDLConfig(count=2, ratio=0.7, chunk=5),
         OnlineConfig(feedback="random"),
@@ -121,16 +122,17 @@ def test_tokens() -> None:
         hidden=(16, 16), embedding=EmbeddingConfig(size=8, tied=False), readout=ReadoutConfig(kind="every")
     )
     net: Any = config.build(30, 30, stream(0, "weights"), tokens=True)
-    x = torch.randint(30, (SIZE, 24), generator=stream(1, "batch"))
+    x = torch.randint(30, (SIZE, 48), generator=stream(1, "batch"))
     for name in ("bptt", "tbptt", "local", "sltt"):
-        agrees(METHODS.get(name)(), net, Batch(x=x, target=x), live=0.15)
+        agrees(METHODS.get(name)(), net, Batch(x=x, target=x), live=0.1)
 
 
 def test_what_grows_with_time_and_what_does_not() -> None:
-    """Within 5 % from 100 to 10 000 steps, as the issue asks of the rules whose memory is that of a chunk."""
+    """Within 5 % from 100 to 10 000 steps where a chunk has a length of its own."""
     net = dense(neuron=LIF.Config(reset=Reset(detach=True)))
-    for name in ("ottt", "tbptt"):
-        short, long = (forecast(net, METHODS.get(name)(), CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
+    for name in ("sltt", "ottt", "tbptt"):
+        config = dataclasses.replace(METHODS.get(name)(), chunk=16)
+        short, long = (forecast(net, config, CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
         assert short is not None and long is not None
         assert long.saved == pytest.approx(short.saved, rel=0.05), name
         assert long.live == pytest.approx(short.live, rel=0.05), name

@@ -175,9 +175,12 @@ def _facts(probe: Probe) -> list[tuple[str, str]]:
     """Conditions that all runs share, and where they ran."""
     config = probe.outcomes[0].config
     optimizer = {k: v for k, v in to_dict(config.optimizer).items() if k != "kind"}
+    described = to_dict(config.model).get("neuron") or {}
+    neuron = {k: v for k, v in described.items() if k != "definition"}
     facts = [
         ("task", _listed(to_dict(config.task))),
         ("network", f"{probe.model}, hidden {' × '.join(map(str, getattr(config.model, 'hidden', ()))) or '–'}"),
+        ("neuron", _listed(neuron)),
         ("optimiser", f"{to_dict(config.optimizer)['kind']}: {_listed(optimizer)}"),
         ("schedule", _listed(to_dict(config.schedule))),
         ("budget", f"{config.budget.epochs} epochs, batches of {config.budget.batch_size}"),
@@ -193,4 +196,9 @@ def _facts(probe: Probe) -> list[tuple[str, str]]:
 
 
 def _listed(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+    parts = []
+    for name, value in values.items():
+        text = f"({_listed(value)})" if isinstance(value, dict) else value
+        if value not in (None, [], "", {}):
+            parts.append(f"{name.replace('_', ' ')} {text}")
+    return ", ".join(parts)

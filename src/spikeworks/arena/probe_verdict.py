@@ -248,12 +248,10 @@ class _Words:
         if found is None:
             return f"The {what} curve, {where}, shows no gain that is sure, so no horizon."
         whole = curve.points[-1].reach
+        few = "1 is too few" if found.short == 1 else f"{found.short} are too few"
         if found.reach == whole:
-            return f"Horizon of {what}, {where}: all {whole} steps; {found.short} are too few for 90 % of the gain."
-        return (
-            f"Horizon of {what}, {where}: {found.reach} of {whole} steps are enough for 90 % of the gain, "
-            f"{found.short} are too few."
-        )
+            return f"Horizon of {what}, {where}: all {whole} steps; {few} for 90 % of the gain."
+        return f"Horizon of {what}, {where}: {found.reach} of {whole} steps are enough for 90 % of the gain, {few}."
 
     def reminders(self, scores: Sequence[Score], finding: Finding) -> list[str]:
         """What the numbers do not say."""

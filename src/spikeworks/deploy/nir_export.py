@@ -218,7 +218,8 @@ def _folded(norm: nn.Module | None, path: str) -> tuple[Tensor, Tensor]:
         return torch.ones(()), torch.zeros(())
     if not isinstance(norm, BatchNorm) or type(norm) not in (BatchNorm, ThresholdBatchNorm):
         reason = "only batch normalisation with running averages is an affine map and can be folded."
-        raise NIRError(f"{path} ({type(norm).__name__})", reason, "train with norm 'batch', 'batch-step', 'tdbn' or 'none'")
+        hint = "train with norm 'batch', 'batch-step', 'tdbn' or 'none'"
+        raise NIRError(f"{path} ({type(norm).__name__})", reason, hint)
     return norm.folded()
 
 

@@ -150,7 +150,15 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
         held = sum(planner._waiting(network, i, steps, batch) for i in cuts) if space else 0
         beside = held if space or chunk >= steps else sum(gradients) - own
         saved, live, waiting = max(saved, seen.saved_peak), max(live, seen.live_peak + beside), max(waiting, held)
-    return Forecast(saved=saved, live=live, waiting=waiting)
+    return Forecast(saved=saved, live=live + _answers(network, example, chunk), waiting=waiting)
+
+
+def _answers(network: Any, example: Batch, chunk: int) -> int:
+    """Answers of every step, which wait for the end of the sequence where they come in chunks."""
+    if network.readout.config.kind != "every" or chunk >= example.length:
+        return 0
+    weight = network.readout.linear.weight
+    return example.length * example.size * len(weight) * weight.element_size()
 
 
 def _gradient_bytes(part: Part) -> int:
@@ -210,7 +218,9 @@ def _online(learner: Online, example: Batch) -> Forecast:
 
     given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
     seen = _watched(run, network, given)
-    return Forecast(saved=seen.saved_peak, live=seen.live_peak, traces=traces)
+    return Forecast(
+        saved=seen.saved_peak, live=seen.live_peak + _answers(network, example, chunk), traces=traces
+    )
 
 
 def _run_chunk(learner: Online, x: Tensor, states: list[State]) -> None:
@@ -241,7 +251,7 @@ def _watched(run: Callable[[Tensor], Any], module: nn.Module, like: Tensor) -> L
     """What ``run``, which uses the weights of ``module``, would hold on an input like one that takes no memory."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     called = _Called(module, run)
-    values = {name: fake.from_tensor(t) for name, t in (*called.named_parameters(), *called.named_buffers())}
+    values: dict[str, Tensor] = {name: fake.from_tensor(t) for name, t in (*called.named_parameters(), *called.named_buffers())}
     with fake, torch.enable_grad():
         x = torch.empty(like.shape, dtype=like.dtype)
         with watch_memory([x, *values.values()]) as seen:
