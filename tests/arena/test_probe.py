@@ -428,7 +428,7 @@ def test_the_page_holds_verdict_scores_gains_and_curves(found: tuple[Probe, Path
 
 def test_a_page_without_curves_and_with_failed_runs(found: tuple[Probe, Path]) -> None:
     result, _ = found
-    outcomes = (dataclasses.replace(result.outcomes[0], result=None), *result.outcomes[1:])
+    outcomes = (dataclasses.replace(result.outcomes[0], result=None, directory=Path("no/such")), *result.outcomes[1:])
     scores = (dataclasses.replace(result.scores[0], test=None), *result.scores[1:])
     gains = tuple(dataclasses.replace(g, state=None, credit=None, total=None) for g in result.gains)
     page = render(dataclasses.replace(result, outcomes=outcomes, scores=scores, gains=gains, overall=None, curves=()))

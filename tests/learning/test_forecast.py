@@ -55,11 +55,11 @@ def measured(config: MethodConfig, net: Network, batch: Batch) -> tuple[int, int
     return seen.saved_peak, seen.live_peak, sum(t.untyped_storage().nbytes() for t in traces)
 
 
-def agrees(config: MethodConfig, net: Network, batch: Batch, live: float = LIVE) -> None:
+def agrees(config: MethodConfig, net: Network, batch: Batch, saved: float = SAVED, live: float = LIVE) -> None:
     found = forecast(net, config, CrossEntropy(), batch.x.shape)
     assert found is not None
     saved_bytes, live_bytes, trace_bytes = measured(config, copy.deepcopy(net), batch)
-    assert found.saved == pytest.approx(saved_bytes, rel=SAVED)
+    assert found.saved == pytest.approx(saved_bytes, rel=saved)
     assert found.live == pytest.approx(live_bytes, rel=live)
     assert found.traces == trace_bytes
 
@@ -124,7 +124,7 @@ def test_tokens() -> None:
     net: Any = config.build(30, 30, stream(0, "weights"), tokens=True)
     x = torch.randint(30, (SIZE, 48), generator=stream(1, "batch"))
     for name in ("bptt", "tbptt", "local", "sltt"):
-        agrees(METHODS.get(name)(), net, Batch(x=x, target=x), live=0.1)
+        agrees(METHODS.get(name)(), net, Batch(x=x, target=x), saved=0.15)  # targets are copied
 
 
 def test_what_grows_with_time_and_what_does_not() -> None:

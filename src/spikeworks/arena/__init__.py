@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .config import Budget, RunConfig
     from .loop import Interrupted
     from .plugins import load_plugin
+    from .probe_page import write_probe
+    from .probe_run import Probe, probe
     from .progress import Progress
     from .report import write_report
     from .resolve import describe_neuron, describe_run
@@ -21,6 +23,7 @@ _HOME = {
     "Budget": "config",
     "Interrupted": "loop",
     "Outcome": "comparison",
+    "Probe": "probe_run",
     "Progress": "progress",
     "Run": "run",
     "RunConfig": "config",
@@ -32,8 +35,10 @@ _HOME = {
     "load_run": "store",
     "load_runs": "store",
     "plan_comparison": "comparison",
+    "probe": "probe_run",
     "run_all": "comparison",
     "summarize": "summary",
+    "write_probe": "probe_page",
     "write_report": "report",
 }
 
@@ -41,6 +46,7 @@ __all__ = [
     "Budget",
     "Interrupted",
     "Outcome",
+    "Probe",
     "Progress",
     "Run",
     "RunConfig",
@@ -52,8 +58,10 @@ __all__ = [
     "load_run",
     "load_runs",
     "plan_comparison",
+    "probe",
     "run_all",
     "summarize",
+    "write_probe",
     "write_report",
 ]
 

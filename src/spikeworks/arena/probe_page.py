@@ -187,7 +187,8 @@ def _facts(probe: Probe) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, probe.seeds))),
         ("runs", f"{len(probe.outcomes)}, in {probe.outcomes[0].directory.parent}"),
     ]
-    around = load_run(probe.outcomes[0].directory).environment
+    done = [outcome.directory for outcome in probe.outcomes if outcome.result is not None]
+    around = load_run(done[0]).environment if done else {}
     for key in ("machine", "torch", "spikeworks", "commit"):
         value = around.get(key)
         if value:

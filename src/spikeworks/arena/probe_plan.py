@@ -13,6 +13,7 @@ from ..learning import BPTTConfig, MethodConfig, NoTDConfig, SDBPConfig
 from ..tasks import Task, TaskConfig
 from .config import RunConfig
 from .resolve import NeuronLike, describe_run
+from .run import Run
 
 Horizons = Literal["none", "short", "full"]
 Mode = Literal["notd", "sdbp", "stbp", "credit", "memory"]
@@ -69,7 +70,7 @@ def plan_probe(
 
     Raises:
         UnknownName: no such task, neuron, readout or horizons.
-        ConfigError: nothing to train, another method than BPTT, or a network that cannot be probed.
+        ConfigError: nothing to train, another method than BPTT, or a network or neuron that cannot be probed.
     """
     if horizons not in get_args(Horizons):
         raise UnknownName("horizons", horizons, get_args(Horizons))
@@ -90,6 +91,8 @@ def plan_probe(
             last = kind == "last" and built.signature.steps is not None
             for reach, window in windows(steps, SPACING[horizons], last=last):
                 trials += [_trial(base, curve, kind, window, reach) for curve in CURVES]
+    for trial in trials:  # what a method refuses shows before anything is trained
+        Run(trial.config, data_root=data_root).network(built)
     return [
         dataclasses.replace(trial, config=dataclasses.replace(trial.config, seed=seed))
         for seed in seeds

@@ -21,6 +21,8 @@ _HOME = {
     "run": ("train", "run"),
     "compare": ("train", "compare"),
     "probe": ("probe", "probe"),
+    "gradients": ("gradients", "gradients"),
+    "memory": ("memory", "memory"),
     "neuron": ("neuron", "neuron"),
     "list": ("look", "show_list"),
     "show": ("look", "show"),
@@ -77,7 +79,7 @@ def _dispatch(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     parser = parser_for(command)
     dotted: dict[str, list[str]] = {}
-    if command in ("run", "compare", "probe", "neuron"):
+    if command in ("run", "compare", "probe", "gradients", "memory", "neuron"):
         from .leaves import split_dotted
 
         rest, dotted = split_dotted(rest)

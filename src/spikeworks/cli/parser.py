@@ -14,6 +14,8 @@ COMMANDS = {
     "run": "train one neuron on one task",
     "compare": "train several neurons, or with several methods, and several seeds on one task",
     "probe": "does a task need temporal processing, and how long a memory? three networks, two gains, a verdict",
+    "gradients": "what every learning method keeps of the full gradient, layer by layer, as a table and a page",
+    "memory": "what every learning method holds in memory against length and depth, measured and foretold",
     "neuron": "one neuron on one page: conventions, cost, and pictures of what it does",
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
@@ -30,6 +32,7 @@ _LEAVES = (
 )
 
 
+_DESCRIBED = ("run", "compare", "probe", "gradients", "memory")
 _NEURON_LEAVES = "Every setting of the neuron is an option as well: --neuron.decay 0.95."
 
 
@@ -80,7 +83,7 @@ def parser_for(command: str) -> Parser:
     parser = Parser(
         prog=f"spikeworks {command}",
         description=COMMANDS[command],
-        epilog=_LEAVES if command in ("run", "compare", "probe") else _NEURON_LEAVES if command == "neuron" else None,
+        epilog=_LEAVES if command in _DESCRIBED else _NEURON_LEAVES if command == "neuron" else None,
         allow_abbrev=False,
     )
     _FILL[command](parser)
@@ -103,15 +106,19 @@ def _plugin(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _training(parser: Parser) -> None:
-    _places(parser)
-    what = parser.add_argument_group("what is trained")
+def _subject(parser: Parser, title: str) -> None:
+    what = parser.add_argument_group(title)
     what.add_argument("--task", metavar="NAME", help="see: spikeworks list tasks")
     what.add_argument("--csv", metavar="FILE", help="your own labelled series: a row for each time step")
     what.add_argument("--label-column", metavar="NAME", help="column of --csv with the label (default: label)")
     what.add_argument("--id-column", metavar="NAME", help="column of --csv that tells series apart (default: id)")
     what.add_argument("--time-column", metavar="NAME", help="column of --csv to sort a series by")
     _plugin(what)
+
+
+def _training(parser: Parser) -> None:
+    _places(parser)
+    _subject(parser, "what is trained")
     how = parser.add_argument_group("how")
     how.add_argument("--epochs", metavar="N")
     how.add_argument("--batch-size", metavar="N")
@@ -157,6 +164,38 @@ def _probe(parser: Parser) -> None:
         "--least", type=float, default=0.02, metavar="GAIN", help="smallest gain that counts (default: 0.02)"
     )
     parser.add_argument("--output", metavar="FILE", help="page or folder (default: probe-TASK-NEURON.html in --out)")
+
+
+def _methods(parser: Parser) -> None:
+    _subject(parser, "which network")
+    parser.add_argument("--neuron", metavar="NAME", help="see: spikeworks list neurons")
+    parser.add_argument("--recipe", metavar="NAME", help="instead of --task; see: spikeworks list recipes")
+    parser.add_argument("--network", metavar="NAME", help="see: spikeworks list networks (default: the task's)")
+    parser.add_argument("--hidden", nargs="+", metavar="N", help="widths of the layers of a stack")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of what is drawn at random")
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the GPU where there is one")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    how = parser.add_argument_group("how")
+    how.add_argument("--methods", metavar="A,B,C", help="see: spikeworks list methods (default: all)")
+    how.add_argument("--batch-size", metavar="N", help="sequences of a batch (default: the recipe's, at most 32)")
+    parser.set_defaults(label=None)
+
+
+def _gradients(parser: Parser) -> None:
+    _methods(parser)
+    parser.add_argument("--batches", type=int, default=1, metavar="N", help="over how many to average (default: 1)")
+    parser.add_argument("--trained", metavar="RUN", help="a run to look at instead of --task, before and after training")
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument("--output", default=".", metavar="FILE", help="page or folder (default: gradients.html here)")
+
+
+def _memory(parser: Parser) -> None:
+    _methods(parser)
+    parser.add_argument("--steps", metavar="A,B,C", help="lengths (default: 25,50,100,200)")
+    parser.add_argument("--depths", metavar="A,B,C", help="numbers of blocks, for networks that have any (default: 2,4,8)")
+    parser.add_argument("--foretold", action="store_true", help="only what shapes tell: nothing is run")
+    parser.add_argument("--output", default=".", metavar="FILE", help="page or folder (default: memory.html here)")
 
 
 def _quickstart(parser: Parser) -> None:
@@ -214,6 +253,8 @@ _FILL = {
     "run": _run,
     "compare": _compare,
     "probe": _probe,
+    "gradients": _gradients,
+    "memory": _memory,
     "neuron": _neuron,
     "list": _list,
     "show": _show,

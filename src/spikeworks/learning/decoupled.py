@@ -117,8 +117,8 @@ class Decoupled(Descent):
                     x = course.run(x, chunk)
             found = [self._finish(index, course) for index, course in enumerate(courses)]
         self.carry(tuple(course.state for course in courses))
-        if observe is not None and courses[-1].output is not None:
-            observe(courses[-1].output, batch)
+        if observe is not None and batch.size:
+            observe(courses[-1].answer(), batch)
         loss, count, _ = found[-1]
         return loss, count, math.hypot(*(norm for *_, norm in found))
 
@@ -149,7 +149,7 @@ class _Course:
     def __init__(self, learner: Decoupled, part: Part, batch: Batch, state: State) -> None:
         self.learner, self.part, self.batch, self.state = learner, part, batch, state
         self.loss = 0.0
-        self.output: Tensor | None = None
+        self._answers: list[Tensor] = []
         self._readout: State = None
         self._sum: Tensor | None = None
         self._counts = counted(part.readout, batch, batch.length)
@@ -190,7 +190,11 @@ class _Course:
 
     def _show(self, output: Tensor) -> None:
         every = self.part.readout.config.kind == "every"
-        self.output = output if self.output is None or not every else torch.cat([self.output, output])
+        self._answers = [*self._answers, output] if every else [output]
+
+    def answer(self) -> Tensor:
+        """What the network puts out for the whole sequence."""
+        return torch.cat(self._answers) if len(self._answers) > 1 else self._answers[0]
 
 
 def _piece(batch: Batch, chunk: slice) -> Tensor:

@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..core.batch import Batch
 from ..core.credit import Credit, set_credit
-from ..core.state import State, detach
+from ..core.state import State, detach, state_bytes
 from ..measure.live import LiveMemory, watch_memory
 from ..optim import ConstantConfig, SGDConfig
 from . import planner
@@ -139,17 +139,20 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
     chunk = min(learner.cutting.size(steps), steps)
     space = learner.cutting.order == "space"
     gradients = [_gradient_bytes(part) for part in learner.parts]
+    states: list[int] = []
     saved = live = waiting = 0
     for part, own in zip(learner.parts, gradients, strict=True):
         first, last = part.segment
         given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
         if first:
             given = given.new_zeros(()).expand(chunk, batch, *network.blocks[first].shape_in)
-        seen = _watched(_part_update(learner, part, _two(steps, chunk)), part, given)
+        earlier = sum(states)
+        seen = _watched(_part_update(learner, part, _two(steps, chunk), states), part, given)
         cuts = (first - 1,) if part.final else (first - 1, last)
         held = sum(planner._waiting(network, i, steps, batch) for i in cuts) if space else 0
         beside = held if space or chunk >= steps else sum(gradients) - own
-        saved, live, waiting = max(saved, seen.saved_peak), max(live, seen.live_peak + beside), max(waiting, held)
+        saved, live = max(saved, seen.saved_peak), max(live, seen.live_peak + beside + earlier)
+        waiting = max(waiting, held)
     return Forecast(saved=saved, live=live + _answers(network, example, chunk), waiting=waiting)
 
 
@@ -170,11 +173,14 @@ def _two(steps: int, chunk: int) -> list[int]:
     return [length for length in (min(chunk, steps), min(chunk, steps - chunk)) if length > 0]
 
 
-def _part_update(learner: Decoupled, part: Part, lengths: Sequence[int]) -> Callable[[Tensor], None]:
+def _part_update(learner: Decoupled, part: Part, lengths: Sequence[int], states: list[int]) -> Callable[[Tensor], None]:
+    """An update of a part, which adds the bytes of its last states to ``states``."""
+
     def run(x: Tensor) -> None:
         state: State = None
         for length in lengths:
             state = chunk(x[:, :length] if not x.is_floating_point() else x[:length], state)
+        states.append(state_bytes(state))
 
     def chunk(x: Tensor, state: State) -> State:
         given = x.clone() if part.segment[0] else x  # unpacked from its bits
@@ -183,7 +189,7 @@ def _part_update(learner: Decoupled, part: Part, lengths: Sequence[int]) -> Call
         if learner.cutting.loss == "sequence":
             loss = learner.objective.loss(part.readout(features, None, None)[0], _batch(x))
         else:
-            loss = _step_loss(learner.objective, step_outputs(part.readout, features)[0], x)
+            loss = _step_loss(learner.network, learner.objective, step_outputs(part.readout, features)[0])
         del given, leaving, features, after
         loss.backward()
         return state
@@ -191,12 +197,12 @@ def _part_update(learner: Decoupled, part: Part, lengths: Sequence[int]) -> Call
     return run
 
 
-def _step_loss(objective: Objective, outputs: Tensor, x: Tensor) -> Tensor:
+def _step_loss(network: Any, objective: Objective, outputs: Tensor) -> Tensor:
     """The loss of every step, for outputs ``[C, B, K]``."""
-    if not x.is_floating_point():
-        return objective.loss(outputs, _batch(x))
+    if network.embedding is not None:
+        return objective.loss(outputs, _batch(outputs.new_zeros(outputs.shape[1::-1], dtype=torch.int64)))
     rows = outputs.flatten(0, 1).clone()  # learners pick the steps that count
-    return objective.loss(rows, Batch(x=x, target=rows.new_zeros(len(rows), dtype=torch.int64)))
+    return objective.loss(rows, Batch(x=rows, target=rows.new_zeros(len(rows), dtype=torch.int64)))
 
 
 def _online(learner: Online, example: Batch) -> Forecast:
@@ -218,9 +224,7 @@ def _online(learner: Online, example: Batch) -> Forecast:
 
     given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
     seen = _watched(run, network, given)
-    return Forecast(
-        saved=seen.saved_peak, live=seen.live_peak + _answers(network, example, chunk), traces=traces
-    )
+    return Forecast(saved=seen.saved_peak, live=seen.live_peak + _answers(network, example, chunk), traces=traces)
 
 
 def _run_chunk(learner: Online, x: Tensor, states: list[State]) -> None:
@@ -232,7 +236,7 @@ def _run_chunk(learner: Online, x: Tensor, states: list[State]) -> None:
             y, after = getattr(block, "run", block)(y, states[i], None)
             states[i] = detach(after)
     outputs, _ = step_outputs(network.readout, network.output_dropout(y))
-    _step_loss(learner.objective, outputs, x).backward()
+    _step_loss(network, learner.objective, outputs).backward()
     signals = [torch.zeros_like(call.y) if random else call.y.grad for call in calls]
     if random:
         torch.autograd.backward([call.y for call in calls], signals)
@@ -251,7 +255,9 @@ def _watched(run: Callable[[Tensor], Any], module: nn.Module, like: Tensor) -> L
     """What ``run``, which uses the weights of ``module``, would hold on an input like one that takes no memory."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     called = _Called(module, run)
-    values: dict[str, Tensor] = {name: fake.from_tensor(t) for name, t in (*called.named_parameters(), *called.named_buffers())}
+    values: dict[str, Tensor] = {
+        name: fake.from_tensor(t) for name, t in (*called.named_parameters(), *called.named_buffers())
+    }
     with fake, torch.enable_grad():
         x = torch.empty(like.shape, dtype=like.dtype)
         with watch_memory([x, *values.values()]) as seen:
