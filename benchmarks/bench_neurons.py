@@ -1,6 +1,6 @@
 """Every registered neuron against LIF: forward and backward in the form that training takes.
 
-    python benchmarks/bench_neurons.py [--neurons lif alif tc-lif] [--shape 200x32x256] [--rounds 7]
+    python benchmarks/bench_neurons.py [--neurons lif alif tc-lif] [--shape 128x32x256] [--rounds 7]
 
 All neurons run once in every round, LIF among them, so that "times LIF" is a median of ratios within
 rounds. The step-by-step loop runs once. A neuron with several inputs gets one array for each, so it
@@ -25,7 +25,7 @@ from spikeworks import kernels
 from spikeworks.neurons import NEURONS, Neuron
 from spikeworks.neurons.costs import Cost, cost
 
-SHAPE = (200, 32, 256)
+SHAPE = (128, 32, 256)
 REFERENCE = "lif"
 DRAWS_SEED = 0
 
