@@ -15,6 +15,7 @@ from spikeworks.core.errors import ConfigError
 from spikeworks.core.seeds import stream
 from spikeworks.layers import ReadoutConfig
 from spikeworks.learning import (
+    BPTT,
     METHODS,
     AugLocalConfig,
     BPTTConfig,
@@ -139,6 +140,17 @@ def test_what_grows_with_time_and_what_does_not() -> None:
     short, long = (forecast(net, BPTTConfig(), CrossEntropy(), (t, SIZE, 12)) for t in (100, 10_000))
     assert short is not None and long is not None
     assert 50 * short.saved < long.saved < 101 * short.saved  # long inputs are kept as bits
+
+
+def test_of_a_learner_of_ones_own_nothing_is_foretold() -> None:
+    class Own(BPTT):
+        pass
+
+    class OwnConfig(BPTTConfig):
+        def build(self, network: nn.Module, objective: Any, plan: Plan) -> Own:
+            return Own(network, objective, plan, self)
+
+    assert forecast(dense(), OwnConfig(), CrossEntropy(), (5, 2, 12)) is None
 
 
 def test_the_network_stays_and_what_cannot_learn_is_refused() -> None:

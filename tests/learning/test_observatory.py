@@ -77,3 +77,11 @@ def test_no_memory_is_another_network_and_several_steps_are_refused() -> None:
     assert row.cosine < 0.999
     with pytest.raises(ConfigError, match="more than once"):
         agreements(network(), CrossEntropy(), batch(), {"ottt": OTTTConfig(update="step", chunk=1)})
+
+
+def test_what_an_earlier_learner_has_cut_is_given_back() -> None:
+    net = network()
+    fresh = agreements(net, CrossEntropy(), batch(), {"sdbp": SDBPConfig()})
+    SDBPConfig().prepare(net)
+    assert agreements(net, CrossEntropy(), batch(), {"sdbp": SDBPConfig()}) == fresh
+    assert next(m for _, m in net.neurons()).credit.window == 1  # the network itself is left alone

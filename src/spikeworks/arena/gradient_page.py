@@ -17,10 +17,10 @@ from ..learning.terms import TERMS
 from .gradients import GradientStudy
 from .labels import label_room, short
 from .page import page_template
-from .svg import FONT, INK, LIGHT, PAPER, box, drawing, palette_css, to_svg
+from .svg import FONT, INK, LIGHT, PAPER, WIDTH, box, drawing, palette_css, to_svg
 
-_CELL = 0.46
-"""Inches of a cell of the picture."""
+_CELL = 0.36
+"""Least width of a cell of the picture in inches."""
 _MOST = 14
 """Layers up to which a cell carries its number."""
 
@@ -69,12 +69,13 @@ def figure_of(value: float) -> str:
     """A cosine or a ratio of lengths; small differences from 1 stay visible."""
     if not math.isfinite(value):
         return MISSING
-    return f"{value:.2f}" if abs(value) < 0.995 or value >= 1.005 else "1.00" if abs(value - 1) < 5e-6 else f"{value:.5f}"
+    nearly = f"{value:.2f}" == "1.00" and f"{value:.5f}" != "1.00000"
+    return f"{value:.5f}" if nearly else f"{value:.2f}"
 
 
 def loss_name(kind: str) -> str:
     """Of what loss a method has the gradient."""
-    return {"step": "every step", "sequence": "the sequence"}[kind]
+    return {"step": "each step", "sequence": "sequence"}[kind]
 
 
 def _section(index: int, study: GradientStudy) -> dict[str, Any]:
@@ -101,8 +102,8 @@ def _map(study: GradientStudy, what: str, name: str) -> str:
     from matplotlib.patches import Rectangle
 
     methods, layers = study.methods, study.layers
-    room, head, foot = label_room(methods) + 0.05, 0.1, 0.85
-    width, height = room + _CELL * len(layers) + 0.1, head + 0.3 * len(methods) + foot
+    room, head, foot = label_room(methods) + 0.05, 0.1, 0.68
+    width, height = max(WIDTH, room + _CELL * len(layers) + 0.1), head + 0.26 * len(methods) + foot
     with drawing(width, height) as figure:
         axes = figure.add_axes(box(width, height, left=room, right=0.1, top=head, bottom=foot))
         axes.set_xlim(0, len(layers))

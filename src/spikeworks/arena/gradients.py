@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import statistics
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from ..core.credit import Credited
 from ..core.errors import ConfigError
 from ..core.seeds import stream
 from ..learning import METHODS, MethodConfig
@@ -60,7 +58,7 @@ def study_gradients(
     """Look at one network on training batches of its task; it stays as it is.
 
     Args:
-        network: built for the task; credit in time that a method has cut is given back before it is compared.
+        network: built for the task.
         methods: by the name that tables show; ``None``: all registered ones.
         batches: over how many the figures are means.
         batch_size: sequences of each.
@@ -75,8 +73,6 @@ def study_gradients(
         raise ConfigError(f"Gradients are looked at on at least 1 batch, got {batches}.")
     if methods is None:
         methods = {name: METHODS.get(name)() for name in METHODS.names()}
-    network = copy.deepcopy(network)
-    _give_credit_back(network)
     data = task.data("train")
     items = data.plan(batch_size, stream(seed, "gradients"))[:batches]
     device = next(network.parameters()).device
@@ -108,13 +104,6 @@ def study_gradients(
         size=max(example.size for example in examples),
         steps=max(example.length for example in examples),
     )
-
-
-def _give_credit_back(network: nn.Module) -> None:
-    """Undo what training by a method with less credit has set; whether memory is there at all stays."""
-    for module in network.modules():
-        if isinstance(module, Credited):
-            module.credit = dataclasses.replace(module.credit, window=None, feedback=True)
 
 
 def _mean(rows: list[Agreement]) -> Agreement:

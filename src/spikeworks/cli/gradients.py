@@ -11,11 +11,14 @@ from typing import Any
 from ..arena.config import RunConfig
 from ..core.errors import ConfigError, RunError
 from ..learning import METHODS, BPTTConfig, MethodConfig
+from ..learning.terms import TERMS
 from .describe import described_run, plugins
 from .leaves import Values
 
 LARGEST = 32
 """Sequences of a batch where nobody says."""
+MOST = 8
+"""Layers up to which a terminal gets lengths beside cosines."""
 WIDE = 160
 """Characters a line where the output is no terminal."""
 
@@ -59,7 +62,10 @@ def gradients(args: argparse.Namespace, dotted: Values) -> int:
 
 def chosen_methods(given: str | None) -> dict[str, MethodConfig]:
     """Methods by name with their default settings; all where none are named."""
-    names = METHODS.names() if given is None else [name.strip() for name in given.split(",") if name.strip()]
+    if given is None:
+        names = list(dict.fromkeys([*(name for name in TERMS if name in METHODS), *METHODS.names()]))
+    else:
+        names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
         raise ConfigError("--methods names none.", "spikeworks list methods shows all")
     return {name: METHODS.get(name)() for name in names}
@@ -117,18 +123,21 @@ def print_gradients(study: Any) -> None:
 
     from ..arena.gradient_page import about, figure_of, loss_name
 
+    many = len(study.layers) > MOST
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    table.add_column("loss of")
+    table.add_column("loss of", no_wrap=True)
     for layer in study.layers:
-        table.add_column(layer, justify="right")
+        table.add_column(layer.replace("block ", "") if many else layer, justify="right", no_wrap=True)
     for name in study.methods:
         rows = [study.rows[name, layer] for layer in study.layers]
-        cells = [f"{figure_of(row.cosine)} × {figure_of(row.ratio)}" for row in rows]
+        lengths = ["" if many else f" × {figure_of(row.ratio)}".replace(" ", "\xa0") for row in rows]
+        cells = [figure_of(row.cosine) + length for row, length in zip(rows, lengths, strict=True)]
         table.add_row(name, loss_name(study.losses[name]), *cells)
     console.print(f"{study.title}: {about(study)}", style="bold", markup=False)
     console.print(table)
-    console.print("cosine × ratio of lengths, of each method's gradient and that of BPTT for the same loss")
+    shown = "cosine; lengths stand on the page" if many else "cosine × ratio of lengths"
+    console.print(f"{shown}; of each method's gradient and that of BPTT for the same loss")
     for name, reason in study.refused.items():
         console.print(f"{name} cannot learn this network: {' '.join(reason.split())}", markup=False)

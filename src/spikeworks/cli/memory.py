@@ -1,10 +1,13 @@
-"""``--predict-memory``: what training would keep for its backward pass, known from shapes alone."""
+"""``--predict-memory``: what training would keep for its backward pass; ``memory``: what each method holds."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import shlex
+import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +21,8 @@ from ..measure.memory import MemoryReport, predict
 from ..models import FrameNetworkConfig, StackConfig
 from ..models.network import Memory
 from ..tasks import Task
+from .gradients import WIDE, announce, batch_size, chosen_methods, plain_run
+from .leaves import Values
 
 CHOOSING = (StackConfig, FrameNetworkConfig)
 """Networks with a choice of what they keep."""
@@ -70,3 +75,66 @@ def _steps(task: Task, size: int) -> int:
     if not lengths:
         raise ConfigError(f"Task {task.name} has no training data to take a length from.")
     return max(lengths)
+
+
+def memory(args: argparse.Namespace, dotted: Values) -> int:
+    """Measure one update of every method against length and depth; print tables and write the page."""
+    from ..arena.distributed import resolve_device
+    from ..arena.memories import study_memory
+    from ..arena.memory_page import write_memory
+
+    config = plain_run(args, dotted)
+    study = study_memory(
+        config,
+        chosen_methods(args.methods),
+        steps=_numbers("--steps", args.steps, (25, 50, 100, 200)),
+        depths=_numbers("--depths", args.depths, (2, 4, 8)),
+        batch_size=batch_size(args, config),
+        run=not args.foretold,
+        data_root=args.data,
+        device=resolve_device(config.device),
+        heard=None if args.quiet else announce,
+    )
+    announce(None)
+    print_study(study)
+    subject = f"{config.model_name} on {config.task_name}"
+    print(f"Page: {write_memory(study, subject, args.output, shlex.join(['spikeworks', *sys.argv[1:]]))}")
+    return 0
+
+
+def _numbers(option: str, given: str | None, default: tuple[int, ...]) -> tuple[int, ...]:
+    if given is None:
+        return default
+    words = [word.strip() for word in given.split(",") if word.strip()]
+    if not words or any(not word.isdigit() or int(word) < 1 for word in words):
+        raise ConfigError(f"{option} is a list of whole numbers from 1 on, such as 25,50,100; got {given!r}.")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def print_study(study: Any) -> None:
+    """For each axis a table: what is kept and what is alive, and how the forecast did."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..arena.memory_page import AXES, WHAT, deviation, growth, methods_of
+
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    for axis, points in (("steps", study.by_steps), ("depth", study.by_depth)):
+        values = sorted({getattr(point, axis) for point in points})
+        for what in WHAT if points else ():
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            table.add_column("method", no_wrap=True)
+            for head in (*map(str, values), "grows", "forecast off by"):
+                table.add_column(head, justify="right")
+            for method in methods_of(points):
+                own = [point for point in points if point.method == method]
+                by = {getattr(point, axis): point.best(what) for point in own}
+                cells = [quantities.size(by.get(value)) for value in values]
+                table.add_row(method, *cells, growth(own, axis, what), deviation(own, what))
+            console.print(f"Bytes {WHAT[what]}, by {AXES[axis]}; {study.size} sequences", style="bold", markup=False)
+            console.print(table)
+    for note in study.notes:
+        console.print(note, markup=False)
+    for name, reason in study.refused.items():
+        console.print(f"{name} cannot learn this network: {' '.join(reason.split())}", markup=False)

@@ -185,7 +185,7 @@ def _methods(parser: Parser) -> None:
 def _gradients(parser: Parser) -> None:
     _methods(parser)
     parser.add_argument("--batches", type=int, default=1, metavar="N", help="over how many to average (default: 1)")
-    parser.add_argument("--trained", metavar="RUN", help="a run to look at instead of --task, before and after training")
+    parser.add_argument("--trained", metavar="RUN", help="a run instead of --task: before and after training")
     parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
     parser.add_argument("--output", default=".", metavar="FILE", help="page or folder (default: gradients.html here)")
 
@@ -193,7 +193,7 @@ def _gradients(parser: Parser) -> None:
 def _memory(parser: Parser) -> None:
     _methods(parser)
     parser.add_argument("--steps", metavar="A,B,C", help="lengths (default: 25,50,100,200)")
-    parser.add_argument("--depths", metavar="A,B,C", help="numbers of blocks, for networks that have any (default: 2,4,8)")
+    parser.add_argument("--depths", metavar="A,B,C", help="numbers of blocks of a chain (default: 2,4,8)")
     parser.add_argument("--foretold", action="store_true", help="only what shapes tell: nothing is run")
     parser.add_argument("--output", default=".", metavar="FILE", help="page or folder (default: memory.html here)")
 

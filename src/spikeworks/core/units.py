@@ -25,4 +25,3 @@ def parse_bytes(text: str | int) -> int:
     if size < 1:
         raise ConfigError(f"A size in bytes was expected, got {text!r}.", "write for instance 2GB, 512MiB or 4096")
     return size
-

@@ -104,11 +104,12 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     )
     learner: Any = method.build(twin, objective, plan)
     learner.beside.train()
-    if isinstance(learner, Online):
+    kind = type(learner)  # what is derived from them may do anything
+    if kind is Online:
         return _online(learner, example)
-    if isinstance(learner, Decoupled):
+    if kind is Decoupled:
         return _decoupled(learner, example)
-    if isinstance(learner, BPTT):
+    if kind is BPTT:
 
         def run(x: Tensor) -> None:
             output, state = twin(x)

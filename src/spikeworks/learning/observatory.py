@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ..core.batch import Batch
+from ..core.credit import Credited
 from ..core.errors import ConfigError
 from ..optim import ConstantConfig, SGDConfig
 from .base import MethodConfig, Objective, Plan
 from .bptt import BPTTConfig
 from .descent import Descent
 from .local import CutConfig, TruncatedConfig
+from .online import OnlineConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ def loss_of(config: MethodConfig) -> str:
     """``step`` where the method has a loss of every step, ``sequence`` where it has the task's own."""
     if isinstance(config, CutConfig):
         return config.loss
-    return "sequence" if isinstance(config, BPTTConfig) else "step"
+    return "step" if isinstance(config, OnlineConfig) else "sequence"
 
 
 def gradient(
@@ -84,10 +86,13 @@ def gradient(
 ) -> dict[str, Tensor]:
     """The gradient that a method leaves on every parameter of a copy of ``network``, before clipping.
 
+    Credit in time that an earlier learner has cut is given back first.
+
     Raises:
         ConfigError: the method takes several steps a batch, or is no :class:`Descent`.
     """
     twin = copy.deepcopy(network)
+    _give_credit_back(twin)
     config.prepare(twin)
     plan = Plan(
         optimizer=SGDConfig(learning_rate=0.0, clip=None),
@@ -118,6 +123,13 @@ def gradient(
     watched.apply = look
     learner.update(dataclasses.replace(batch, fresh=True))
     return found
+
+
+def _give_credit_back(network: nn.Module) -> None:
+    """Undo what an earlier learner has cut in time; whether a neuron has memory at all stays as it is."""
+    for module in network.modules():
+        if isinstance(module, Credited):
+            module.credit = dataclasses.replace(module.credit, window=None, feedback=True)
 
 
 def _layers(names: Sequence[str]) -> dict[str, list[str]]:

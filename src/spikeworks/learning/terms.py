@@ -65,7 +65,8 @@ TERMS: dict[str, Terms] = {
     ),
     "eprop": Terms(
         memory="kept", reset=_NEURON, recurrence="cut", later="cut", space="kept",
-        saved=f"{_CHUNK}; a trace an input where that is exact, else one a weight", exact="in the last layer without recurrence",
+        saved=f"{_CHUNK}; a trace an input where that is exact, else one a weight",
+        exact="in the last layer without recurrence",
     ),
     "ostl": Terms(
         memory="kept", reset=_NEURON, recurrence="cut", later="cut", space="kept",
