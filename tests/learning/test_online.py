@@ -495,7 +495,9 @@ def test_the_rules_learn(config: OnlineConfig) -> None:
 # -- memory ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [SLTTConfig(), OTTTConfig(), EPropConfig(), OTTTConfig(update="step")], ids=str)
+@pytest.mark.parametrize(
+    "config", [SLTTConfig(chunk=16), OTTTConfig(chunk=16), EPropConfig(chunk=16), OTTTConfig(update="step")], ids=str
+)
 def test_memory_does_not_grow_with_the_sequence(config: OnlineConfig) -> None:
     def peak(steps: int) -> tuple[int, int]:
         neuron: Any = KEPT if isinstance(config, EPropConfig) else SOFT
@@ -537,12 +539,20 @@ def test_what_cannot_learn_so_is_refused(net: Any, config: OnlineConfig, message
 def test_exact_traces_want_dense_synapses() -> None:
     made = StackConfig(hidden=(3,), neuron=KEPT, conv=ConvConfig(kernel=3, stride=1)).build(3, 4, stream(0, "w"))
     with pytest.raises(ConfigError, match="a copy of the kernel"):
-        online(made.double(), EPropConfig(), batch())
+        online(made.double(), OSTLConfig(), batch())
     with pytest.raises(ConfigError, match="normalisation"):
-        online(network(KEPT, norm="layer"), EPropConfig(), batch())
+        online(network(KEPT, norm="layer"), OSTLConfig(), batch())
     early = dataclasses.replace(STILL, example=batch())
     with pytest.raises(ConfigError, match="normalisation"):
-        EPropConfig().build(network(KEPT, norm="layer"), CrossEntropy(), early)
+        OSTLConfig().build(network(KEPT, norm="layer"), CrossEntropy(), early)
+
+
+def test_where_the_choice_is_open_spikes_are_cut_behind_other_synapses() -> None:
+    conv = StackConfig(hidden=(3,), neuron=KEPT, conv=ConvConfig(kernel=3, stride=1))
+    for made in (conv.build(3, 4, stream(0, "w")).double(), network(KEPT, norm="layer")):
+        same(online(made, EPropConfig(), batch()), online(made, OTTTConfig(), batch()))
+        learner = EPropConfig().build(made, CrossEntropy(), dataclasses.replace(STILL, example=batch()))
+        assert "spikes cut" in learner.notes[0]
 
 
 def test_notes_tell_what_traces_there_are() -> None:

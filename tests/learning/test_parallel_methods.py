@@ -97,7 +97,7 @@ def worker(number: int, processes: int, folder: str) -> None:
         init_method=f"file://{folder}/meeting",
         rank=number,
         world_size=processes,
-        timeout=datetime.timedelta(seconds=45),  # processes that do not do the same wait for each other
+        timeout=datetime.timedelta(seconds=90),  # processes that do not do the same wait for each other
     )
     try:
         found = {}
@@ -117,6 +117,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 
+@pytest.mark.timeout(180)  # the first of them waits for two fresh interpreters
 @pytest.mark.parametrize("name", list(methods()))
 def test_two_processes_learn_what_one_does(name: str, together: list[dict[Any, Any]]) -> None:
     for case, (size, cut) in CASES.items():

@@ -316,7 +316,7 @@ def test_convolutional_blocks(downsample, kernel):
 
 
 def test_stem_for_large_frames():
-    plan = ResNet18Config(stem="pooled", width=0.1, neuron=SMOOTH).plans()[0]
+    plan = ResNet18Config(stem="pooled", width=0.1, neuron=SMOOTH, norm="batch").plans()[0]
     block = plan.build((3, 21, 18), plan.stride, source())
     assert block.shape_out == (6, 6, 5)
 

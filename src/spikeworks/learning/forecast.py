@@ -86,9 +86,9 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
         >>> network = StackConfig(hidden=(16, 16)).build(4, 3, torch.Generator().manual_seed(0))
         >>> def saved(name, steps):
         ...     return forecast(network, METHODS.get(name)(), Entropy(), (steps, 8, 4)).saved
-        >>> round(saved("bptt", 1000) / saved("bptt", 100), 1)
-        10.0
-        >>> saved("tbptt", 1000) == saved("tbptt", 100)
+        >>> round(saved("bptt", 200) / saved("bptt", 100), 1)
+        2.0
+        >>> saved("tbptt", 200) == saved("tbptt", 100)
         True
     """
     twin = copy.deepcopy(network)

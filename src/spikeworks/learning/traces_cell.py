@@ -128,6 +128,8 @@ class Cell:
         """
         if self.traces == "none":
             return
+        if self._bundle is None:
+            self.check(call)
         heard = self._heard(call)
         with torch.enable_grad():
             coefficients = coefficients_of(self.neuron, call.drives[0])
@@ -169,7 +171,6 @@ class Cell:
         states = self._jacobian.states
         if self.traces == "filter":
             return Bundle(states, wanted=wanted, rest=rest)
-        self.check(call)
         weights = [i for synapse in call.synapses for i in range(len(synapse.currents))]
         bias = weights or ([0] if self.recurrent is not None else [])
         return Bundle(

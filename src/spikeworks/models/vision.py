@@ -54,7 +54,7 @@ class FramePlan:
     outputs: int
     stride: int = 1
     neuron: NeuronConfig | None = dataclasses.field(default_factory=LIF.Config)
-    norm: Norm = "batch-step"
+    norm: Norm = "batch"
     memory: Memory = "full"
 
     def checked(self, shape: Shape, stride: int) -> tuple[int, int, int]:
