@@ -117,7 +117,9 @@ def updates(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> 
         if batch.x.is_cuda:
             torch.cuda.synchronize(batch.x.device)
         spent.append(time.perf_counter() - began)
-    given = [batch.x, *learner.network.parameters(), *learner.network.buffers()]
+    beside = getattr(learner, "beside", torch.nn.ModuleList())
+    held = (m for part in (learner.network, beside) for m in (*part.parameters(), *part.buffers()))
+    given = [batch.x, batch.target, *held]
     with watch_memory(given) as kept:
         learner.update(batch)
     return statistics.median(spent), kept
