@@ -26,10 +26,10 @@ from spikeworks.learning import (
     TruncatedConfig,
 )
 from spikeworks.learning.decoupled import Decoupled
-from spikeworks.measure import watch_memory
+from spikeworks.learning.watch import watched_update
 from spikeworks.models import Network
 from spikeworks.models.resnet import ResNet18Config
-from spikeworks.optim import ConstantConfig, SGDConfig
+from spikeworks.optim import SGDConfig
 
 HERE = "bench_learning"
 CLASSES = 1000
@@ -68,18 +68,10 @@ def frames(size: int, steps: int, batch: int) -> Batch:
 
 def measure(keep: str, method: MethodConfig, data: Batch, size: int) -> tuple[Any, dict[str, Any]]:
     """A learner, and the peaks of one of its updates."""
-    plan = Plan(
-        optimizer=SGDConfig(learning_rate=0.1, momentum=0.9),
-        schedule=ConstantConfig(),
-        steps_per_epoch=1,
-        epochs=1,
-        example=data,
-    )
+    plan = Plan.of_one(data, SGDConfig(learning_rate=0.1, momentum=0.9))
     learner: Any = method.build(network(keep, size), CrossEntropy(), plan)
     learner.update(data)
-    given = [data.x, *learner.network.parameters(), *learner.network.buffers(), *learner.beside.parameters()]
-    with watch_memory(given) as seen:
-        learner.update(data)
+    seen = watched_update(learner, data)
     foretold = method.plan(learner.network, plan).saved if isinstance(method, STDLConfig) else None
     parts = [part.chosen for part in learner.parts] if isinstance(learner, Decoupled) else []
     return learner, {

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ..core.batch import Batch
 from ..learning import Plan
-from ..measure import LiveMemory, energy, speed, watch_memory
+from ..learning.watch import watched_update
+from ..measure import LiveMemory, energy, speed
 from ..tasks import Task
 from .checkpoint import Position, save_tensors
 from .config import RunConfig
@@ -99,14 +100,7 @@ def costs(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> di
 
 def updates(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> tuple[float, LiveMemory]:
     """Median seconds of an update, and the most that it holds in memory; a copy of the network learns."""
-    plan = Plan(
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        steps_per_epoch=1,
-        epochs=1,
-        seed=config.seed,
-        example=batch,
-    )
+    plan = Plan.of_one(batch, config.optimizer, config.seed)
     learner = config.method.build(copy.deepcopy(network), task, plan)
     batch = dataclasses.replace(batch, fresh=True)
     learner.update(batch)
@@ -117,12 +111,7 @@ def updates(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> 
         if batch.x.is_cuda:
             torch.cuda.synchronize(batch.x.device)
         spent.append(time.perf_counter() - began)
-    beside = getattr(learner, "beside", torch.nn.ModuleList())
-    held = (m for part in (learner.network, beside) for m in (*part.parameters(), *part.buffers()))
-    given = [batch.x, batch.target, *held]
-    with watch_memory(given) as kept:
-        learner.update(batch)
-    return statistics.median(spent), kept
+    return statistics.median(spent), watched_update(learner, batch)
 
 
 def kernels(network: nn.Module, device: torch.device) -> dict[str, dict[str, str]]:

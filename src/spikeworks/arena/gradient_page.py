@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from spikeworks import __version__
-from spikeworks.core.files import write_text
 
 from ..core.quantities import MISSING
 from ..learning.observatory import Agreement
 from ..learning.terms import TERMS
 from .gradients import GradientStudy
 from .labels import label_room, short
-from .page import page_template
-from .svg import FONT, INK, LIGHT, PAPER, WIDTH, box, drawing, palette_css, to_svg
+from .page import render_page, write_page
+from .svg import FONT, INK, LIGHT, PAPER, WIDTH, box, drawing, to_svg
 
 _CELL = 0.36
 """Least width of a cell of the picture in inches."""
@@ -36,26 +32,18 @@ def write_gradients(
         output: the HTML file, or an existing folder that gets ``gradients.html``.
         command: the command line that asked for it, printed on the page.
     """
-    output = Path(output)
-    if output.is_dir():
-        output = output / "gradients.html"
-    write_text(output, render(studies, subject, command))
-    return output
+    return write_page(render(studies, subject, command), output, "gradients.html")
 
 
 def render(studies: Sequence[GradientStudy], subject: str, command: str | None = None) -> str:
     """The page as text."""
-    light, dark = palette_css()
     shown = list(dict.fromkeys(name for study in studies for name in study.methods))
-    return page_template("gradients.html.j2").render(
+    return render_page(
+        "gradients.html.j2",
         subject=subject,
         studies=[_section(index, study) for index, study in enumerate(studies)],
         terms=[(name, TERMS[name]) for name in shown if name in TERMS],
         command=command,
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        light=light,
-        dark=dark,
     )
 
 

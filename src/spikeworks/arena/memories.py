@@ -15,9 +15,10 @@ from ..core.errors import ConfigError
 from ..core.seeds import stream
 from ..learning import BPTTConfig, MethodConfig, Plan
 from ..learning.forecast import Forecast, forecast
-from ..measure import LiveMemory, watch_memory
+from ..learning.watch import watched_update
+from ..measure import LiveMemory
 from ..models import ModelConfig
-from ..optim import ConstantConfig, OptimizerConfig
+from ..optim import OptimizerConfig
 from ..tasks import Task
 from .config import RunConfig
 from .run import Run
@@ -162,16 +163,9 @@ def update_memory(
     """What the second update of a copy of ``network`` holds, beside weights, optimiser and batch."""
     twin = copy.deepcopy(network)
     method.prepare(twin)
-    plan = Plan(optimizer=optimizer, schedule=ConstantConfig(), steps_per_epoch=1, epochs=1, seed=seed, example=batch)
-    learner: Any = method.build(twin, task, plan)
+    learner = method.build(twin, task, Plan.of_one(batch, optimizer, seed))
     learner.update(batch)
-    given = [batch.x, batch.target, *twin.parameters(), *twin.buffers()]
-    given += (
-        [] if getattr(learner, "beside", None) is None else [*learner.beside.parameters(), *learner.beside.buffers()]
-    )
-    with watch_memory(given) as seen:
-        learner.update(batch)
-    return seen
+    return watched_update(learner, batch)
 
 
 def random_batch(task: Task, steps: int, size: int, seed: int = 0) -> Batch:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeworks import __version__
-from spikeworks.core.files import write_text
-
 from ..core import quantities
 from ..learning.terms import TERMS
 from .labels import label_ends, label_room
 from .memories import MemoryPoint, MemoryStudy
-from .page import page_template
-from .svg import WIDTH, Style, box, drawing, grid, palette_css, styles, to_svg
+from .page import render_page, write_page
+from .svg import WIDTH, Style, box, drawing, grid, styles, to_svg
 
 WHAT = {"saved": "kept for backward", "live": "alive at once"}
 """The two figures, in words."""
@@ -33,29 +29,21 @@ def write_memory(study: MemoryStudy, subject: str, output: str | Path, command: 
         output: the HTML file, or an existing folder that gets ``memory.html``.
         command: the command line that asked for it, printed on the page.
     """
-    output = Path(output)
-    if output.is_dir():
-        output = output / "memory.html"
-    write_text(output, render(study, subject, command))
-    return output
+    return write_page(render(study, subject, command), output, "memory.html")
 
 
 def render(study: MemoryStudy, subject: str, command: str | None = None) -> str:
     """The page as text."""
-    light, dark = palette_css()
     shown = methods_of(study.by_steps)
     look = styles(shown)
     axes = {"steps": study.by_steps, "depth": study.by_depth}
-    return page_template("memory.html.j2").render(
+    return render_page(
+        "memory.html.j2",
         subject=subject,
         study=study,
         sections=[_section(axis, points, look) for axis, points in axes.items() if points],
         terms=[(name, TERMS[name].saved) for name in shown if name in TERMS],
         command=command,
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        light=light,
-        dark=dark,
     )
 
 

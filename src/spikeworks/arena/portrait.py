@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeworks import __version__
-from spikeworks.core.files import write_text
-
-from .page import page_template
-from .svg import INK, MUTED, PAPER, WIDTH, Style, box, drawing, grid, palette_css, styles, to_svg
+from .page import render_page, write_page
+from .svg import INK, MUTED, PAPER, WIDTH, Style, box, drawing, grid, styles, to_svg
 
 if TYPE_CHECKING:
     from spikeworks.neurons import Neuron
@@ -31,11 +27,7 @@ def write_portrait(neuron: Any, output: str | Path, command: str | None = None) 
         output: the HTML file, or an existing folder that gets ``NAME.html``.
         command: the command line that asked for it, printed on the page.
     """
-    output = Path(output)
-    if output.is_dir():
-        output = output / f"{neuron.label}.html"
-    write_text(output, render(neuron, command))
-    return output
+    return write_page(render(neuron, command), output, f"{neuron.label}.html")
 
 
 def render(config: Any, command: str | None = None) -> str:
@@ -51,8 +43,8 @@ def render(config: Any, command: str | None = None) -> str:
     neuron = config.build(_NEURONS, torch.Generator().manual_seed(0))
     text = inspect.getdoc(type(neuron)) or ""
     summary, *rest = [part.replace("``", "") for part in text.split("\n\n")]
-    light, dark = palette_css()
-    return page_template("neuron.html.j2").render(
+    return render_page(
+        "neuron.html.j2",
         name=config.label,
         summary=summary.replace("\n", " "),
         about=rest,
@@ -61,10 +53,6 @@ def render(config: Any, command: str | None = None) -> str:
         panels=_panels(neuron),
         step=inspect.getsource(getattr(type(neuron), "parallel" if _whole(neuron) else "step")),
         command=command,
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        light=light,
-        dark=dark,
     )
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeworks import __version__
 from spikeworks.core.config import to_dict
-from spikeworks.core.files import write_text
 
 from ..core import quantities
 from .labels import label_ends, label_room
-from .page import page_template
+from .page import render_page, write_page
 from .probe_gain import Difference
 from .probe_plan import MODES, NAMES
 from .probe_run import Probe
 from .probe_verdict import Curve, gain_text, spoken
 from .store import load_run
-from .svg import FONT, INK, MUTED, WIDTH, box, drawing, grid, palette_css, styles, to_svg
+from .svg import FONT, INK, MUTED, WIDTH, box, drawing, grid, styles, to_svg
 
 ABOUT = {
     "notd": "no memory: every step starts from rest",
@@ -38,19 +35,15 @@ def write_probe(probe: Probe, output: str | Path, command: str | None = None) ->
         output: the HTML file, or an existing folder that gets ``probe-TASK-MODEL.html``.
         command: the command line that asked for it, printed on the page.
     """
-    output = Path(output)
-    if output.is_dir():
-        output = output / f"probe-{probe.task}-{probe.model}.html"
-    write_text(output, render(probe, command))
-    return output
+    return write_page(render(probe, command), output, f"probe-{probe.task}-{probe.model}.html")
 
 
 def render(probe: Probe, command: str | None = None) -> str:
     """The page as text."""
-    light, dark = palette_css()
     unit = probe.metric.unit
     readouts = list(dict.fromkeys(score.readout for score in probe.scores))
-    return page_template("probe.html.j2").render(
+    return render_page(
+        "probe.html.j2",
         probe=probe,
         readouts=readouts,
         spoken=spoken,
@@ -68,10 +61,6 @@ def render(probe: Probe, command: str | None = None) -> str:
         failed=[outcome for outcome in probe.outcomes if outcome.result is None],
         least=f"{100 * probe.least:g} points" if unit == "fraction" else f"{probe.least:g} nats",
         command=command,
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        light=light,
-        dark=dark,
     )
 
 

@@ -7,7 +7,6 @@ follows the reader's light or dark theme, fits a phone and prints.
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,16 +14,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from spikeworks import __version__
-from spikeworks.core.files import write_text
-
 from ..core import quantities
 from . import figures
 from .headline import headline
-from .page import page_template
+from .page import render_page, write_page
 from .store import RunRecord, load_runs
 from .summary import Row, summarize
-from .svg import Style, palette_css, styles
+from .svg import Style, styles
 from .table import columns
 
 _log = logging.getLogger(__name__)
@@ -50,10 +46,7 @@ def write_report(root: str | Path, output: str | Path, task: str | None = None, 
         PosixPath('report.html')
     """
     records = load_runs(root, task=task)
-    output = Path(output)
-    if output.is_dir():
-        output = output / "report.html"
-    write_text(output, render(records, command=command))
+    output = write_page(render(records, command=command), output, "report.html")
     _log.info("wrote the report of %d runs to %s", len(records), output)
     return output
 
@@ -66,8 +59,8 @@ def render(records: Sequence[RunRecord], command: str | None = None) -> str:
         [*sorted(scored), *sorted({row.label for row in rows} - scored)]
     )  # the best colours for what is drawn
     grouped = [(task, list(group)) for task, group in groupby(rows, key=lambda row: row.task)]
-    light, dark = palette_css()
-    return page_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         title=f"{', '.join(task for task, _ in grouped)} – spikeworks",
         tasks=[_task(index, task, group, look) for index, (task, group) in enumerate(grouped)],
         models=len({row.label for row in rows}),
@@ -77,10 +70,6 @@ def render(records: Sequence[RunRecord], command: str | None = None) -> str:
         facts=_facts(records),
         commands=_distinct(record.environment.get("command") for record in records),
         command=command,
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        light=light,
-        dark=dark,
     )
 
 

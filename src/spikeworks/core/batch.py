@@ -50,6 +50,10 @@ class Batch:
         mask = None if self.mask is None else self.mask.to(device)  # type: ignore[arg-type]
         return dataclasses.replace(self, x=self.x.to(device), target=self.target.to(device), mask=mask)  # type: ignore[arg-type]
 
+    def span(self, steps: slice) -> Tensor:
+        """The input of some steps."""
+        return self.x[:, steps] if self.tokens else self.x[steps]
+
     def rows(self, index: slice) -> Batch:
         """A part of the batch, for one of several processes."""
         x = self.x[index] if self.tokens else self.x[:, index]

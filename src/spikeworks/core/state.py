@@ -86,7 +86,12 @@ def restore(template: State, tensors: dict[str, Tensor], prefix: str = "") -> St
 
 def state_bytes(state: State) -> int:
     """Bytes held by all tensors of a state."""
-    return sum(t.numel() * t.element_size() for _, t in leaves(state))
+    return tensor_bytes(t for _, t in leaves(state))
+
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the values of all tensors."""
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def check_time_first(x: Tensor, channels: int | None, who: str) -> None:

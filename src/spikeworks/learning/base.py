@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..core.batch import Batch
 from ..core.errors import ConfigError
 from ..core.registry import Registry
-from ..optim import OptimizerConfig, ScheduleConfig
+from ..optim import ConstantConfig, OptimizerConfig, ScheduleConfig
 
 Observer = Callable[[Tensor, Batch], None]
 """Gets the detached output and the batch of an update, for scores."""
@@ -45,6 +45,12 @@ class Plan:
     seed: int = 0
     example: Batch | None = None
 
+    @classmethod
+    def of_one(cls, example: Batch, optimizer: OptimizerConfig, seed: int = 0) -> Plan:
+        """For looking at single updates on batches like ``example``, at a constant rate."""
+        schedule = ConstantConfig()
+        return cls(optimizer=optimizer, schedule=schedule, steps_per_epoch=1, epochs=1, seed=seed, example=example)
+
 
 class Learner(Protocol):
     """Turns batches into updates of one network.
@@ -53,11 +59,13 @@ class Learner(Protocol):
         network: the network that learns.
         step: finished updates.
         notes: what the user should know before training, a line each.
+        beside: what learns with the network and is no part of it, such as auxiliary networks.
     """
 
     network: nn.Module
     step: int
     notes: Sequence[str]
+    beside: nn.Module
 
     def update(self, batch: Batch, observe: Observer | None = None) -> dict[str, float]:
         """Learn from one batch; returns at least ``loss``, ``count`` and ``learning_rate``.

@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from ..core.batch import Batch
@@ -25,7 +24,7 @@ from .base import Objective, Observer, Plan
 from .descent import Descent
 from .exchange import exchange_gradients
 from .parts import Part
-from .stepwise import counted, step_loss, step_outputs
+from .stepwise import Answers, counted, step_loss, step_outputs
 
 CHUNKS = 16
 """In how many chunks a sequence is cut where nobody says: memory falls with it, and calls cost little yet."""
@@ -106,19 +105,19 @@ class Decoupled(Descent):
         chunks = self._chunks(batch)
         found: list[tuple[float, int, float]] = []
         if self.cutting.order == "space":
-            waiting: list[Any] = [_piece(batch, chunk) for chunk in chunks] if batch.size else []
+            waiting: list[Any] = [batch.span(chunk) for chunk in chunks] if batch.size else []
             for index, course in enumerate(courses):
                 waiting = [course.run(x, chunk) for x, chunk in zip(waiting, chunks, strict=False)]
                 found.append(self._finish(index, course))
         else:
             for chunk in chunks if batch.size else ():
-                x: Any = _piece(batch, chunk)
+                x: Any = batch.span(chunk)
                 for course in courses:
                     x = course.run(x, chunk)
             found = [self._finish(index, course) for index, course in enumerate(courses)]
         self.carry(tuple(course.state for course in courses))
         if observe is not None and batch.size:
-            observe(courses[-1].answer(), batch)
+            observe(courses[-1].answers.whole(), batch)
         loss, count, _ = found[-1]
         return loss, count, math.hypot(*(norm for *_, norm in found))
 
@@ -149,8 +148,7 @@ class _Course:
     def __init__(self, learner: Decoupled, part: Part, batch: Batch, state: State) -> None:
         self.learner, self.part, self.batch, self.state = learner, part, batch, state
         self.loss = 0.0
-        self._answers: list[Tensor] = []
-        self._readout: State = None
+        self.answers = Answers(part.readout)
         self._sum: Tensor | None = None
         self._counts = counted(part.readout, batch, batch.length)
         self._total = int(self._counts.sum())
@@ -179,26 +177,12 @@ class _Course:
         readout, objective = self.part.readout, self.learner.objective
         if self.learner.cutting.loss == "sequence":
             output, _ = readout(features, None, mask)
-            self._show(output.detach())
+            self.answers.take(output)
             return objective.loss(output, self.batch)
         outputs, self._sum = step_outputs(readout, features, self._sum)
         if self.part.final:
-            with torch.no_grad():
-                answer, self._readout = readout(features.detach(), self._readout, mask)
-            self._show(answer)
+            self.answers.add(features, mask)
         return step_loss(objective, outputs, self.batch, self._counts, chunk.start, self._total)
-
-    def _show(self, output: Tensor) -> None:
-        every = self.part.readout.config.kind == "every"
-        self._answers = [*self._answers, output] if every else [output]
-
-    def answer(self) -> Tensor:
-        """What the network puts out for the whole sequence."""
-        return torch.cat(self._answers) if len(self._answers) > 1 else self._answers[0]
-
-
-def _piece(batch: Batch, chunk: slice) -> Tensor:
-    return batch.x[:, chunk] if batch.tokens else batch.x[chunk]
 
 
 def _unpacked(x: Tensor | Packed) -> Tensor:

@@ -129,7 +129,7 @@ class Descent:
             return None
         if self._unpacked is not None:
             # A checkpoint holds names and tensors; the nesting comes from one step of the network.
-            first = batch.x[:, :1] if batch.tokens else batch.x[:1]
+            first = batch.span(slice(0, 1))
             self.network.eval()
             self.beside.eval()
             with torch.no_grad():

@@ -29,9 +29,9 @@ from torch.utils._pytree import tree_leaves
 
 from ..core.batch import Batch
 from ..core.credit import Credit, set_credit
-from ..core.state import State, detach, state_bytes
+from ..core.state import State, detach, state_bytes, tensor_bytes
 from ..measure.live import LiveMemory, watch_memory
-from ..optim import ConstantConfig, SGDConfig
+from ..optim import SGDConfig
 from . import planner
 from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
@@ -95,13 +95,7 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     method.prepare(twin)
     twin.train()
     example = blank(twin, shape)
-    plan = Plan(
-        optimizer=SGDConfig(learning_rate=0.0),
-        schedule=ConstantConfig(),
-        steps_per_epoch=1,
-        epochs=1,
-        example=example,
-    )
+    plan = Plan.of_one(example, SGDConfig(learning_rate=0.0))
     learner: Any = method.build(twin, objective, plan)
     learner.beside.train()
     kind = type(learner)  # what is derived from them may do anything
@@ -139,18 +133,18 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
     steps, batch = example.length, example.size
     chunk = min(learner.cutting.size(steps), steps)
     space = learner.cutting.order == "space"
-    gradients = [_gradient_bytes(part) for part in learner.parts]
+    gradients = [tensor_bytes(p for p in part.parameters() if p.requires_grad) for part in learner.parts]
     states: list[int] = []
     saved = live = waiting = 0
     for part, own in zip(learner.parts, gradients, strict=True):
         first, last = part.segment
-        given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
+        given = example.span(slice(0, chunk))
         if first:
             given = given.new_zeros(()).expand(chunk, batch, *network.blocks[first].shape_in)
         earlier = sum(states)
         seen = _watched(_part_update(learner, part, _two(steps, chunk), states), part, given)
         cuts = (first - 1,) if part.final else (first - 1, last)
-        held = sum(planner._waiting(network, i, steps, batch) for i in cuts) if space else 0
+        held = sum(planner.waiting(network, i, steps, batch) for i in cuts) if space else 0
         beside = held if space or chunk >= steps else sum(gradients) - own
         saved, live = max(saved, seen.saved_peak), max(live, seen.live_peak + beside + earlier)
         waiting = max(waiting, held)
@@ -163,10 +157,6 @@ def _answers(network: Any, example: Batch, chunk: int) -> int:
         return 0
     weight = network.readout.linear.weight
     return example.length * example.size * len(weight) * weight.element_size()
-
-
-def _gradient_bytes(part: Part) -> int:
-    return sum(p.numel() * p.element_size() for p in part.parameters() if p.requires_grad)
 
 
 def _two(steps: int, chunk: int) -> list[int]:
@@ -223,7 +213,7 @@ def _online(learner: Online, example: Batch) -> Forecast:
             _run_chunk(learner, x[:, :length] if example.tokens else x[:length], states)
         traces = sum(t.untyped_storage().nbytes() for cell in learner.cells.values() for t in held(cell))
 
-    given = example.x[:, :chunk] if example.tokens else example.x[:chunk]
+    given = example.span(slice(0, chunk))
     seen = _watched(run, network, given)
     return Forecast(saved=seen.saved_peak, live=seen.live_peak + _answers(network, example, chunk), traces=traces)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..core.batch import Batch
 from ..core.credit import Credited
 from ..core.errors import ConfigError
-from ..optim import ConstantConfig, SGDConfig
+from ..optim import SGDConfig
 from .base import MethodConfig, Objective, Plan
 from .bptt import BPTTConfig
 from .descent import Descent
@@ -94,15 +94,7 @@ def gradient(
     twin = copy.deepcopy(network)
     _give_credit_back(twin)
     config.prepare(twin)
-    plan = Plan(
-        optimizer=SGDConfig(learning_rate=0.0, clip=None),
-        schedule=ConstantConfig(),
-        steps_per_epoch=1,
-        epochs=1,
-        seed=seed,
-        example=batch,
-    )
-    learner = config.build(twin, objective, plan)
+    learner = config.build(twin, objective, Plan.of_one(batch, SGDConfig(learning_rate=0.0, clip=None), seed))
     if not isinstance(learner, Descent):
         raise ConfigError(f"Method {config.name} leaves no gradients to look at; its learner is no Descent.")
     if getattr(config, "update", "sequence") != "sequence":

@@ -32,7 +32,7 @@ from .decoupled import CHUNKS
 from .descent import Descent
 from .exchange import exchange_gradients
 from .jacobian import Spikes, filter_form
-from .stepwise import counted, step_loss, step_outputs
+from .stepwise import Answers, counted, step_loss, step_outputs
 from .traces_cell import Cell, Traces
 from .traces_watch import LINEAR, LayerCall, layers_of, watched
 
@@ -198,7 +198,7 @@ class Online(Descent):
         training = network.training
         network.eval()
         with torch.no_grad(), watched(network.blocks) as calls:
-            network(one.x[:, :1] if one.tokens else one.x[:1].contiguous())
+            network(one.span(slice(0, 1)).contiguous())
         network.train(training)
         for call in calls:
             self.cells[call.name].check(call)
@@ -223,7 +223,7 @@ class Online(Descent):
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """All chunks of a batch; one step of the optimiser at its end, or one a chunk."""
         config = self.config
-        steps = batch.x.shape[1] if batch.tokens else batch.x.shape[0]
+        steps = batch.length
         size = config.size(steps)
         course = _Course(self, batch, steps)
         loss, total, norms = 0.0, 0, []
@@ -241,7 +241,7 @@ class Online(Descent):
         if batch.size:
             self.carry(course.state)
             if observe is not None:
-                observe(course.answer(), batch)
+                observe(course.answers.whole(), batch)
         loss *= max(1.0, steps / (config.steps or steps))
         return loss, total, sum(norms) / len(norms)
 
@@ -285,21 +285,15 @@ class _Course:
         self.counts = self.counts & learner.chosen(steps).unsqueeze(1)
         state = learner.state_for(batch)
         self.blocks: list[State] = [None] * len(self.network.blocks) if state is None else list(state.blocks)
-        self.readout: State = None if state is None else state.readout
-        self._sum = _running(self.readout)
-        self._answers: list[Tensor] = []
+        self.answers = Answers(self.network.readout, None if state is None else state.readout)
+        self._sum = _running(self.answers.state)
         for cell in learner.cells.values():
             cell.begin()
 
     @property
     def state(self) -> NetworkState:
         """The network's state after the steps that were run."""
-        return NetworkState(tuple(self.blocks), self.readout)
-
-    def answer(self) -> Tensor:
-        """What the network puts out for the whole sequence."""
-        every = self.network.readout.config.kind == "every"
-        return torch.cat(self._answers) if every else self._answers[-1]
+        return NetworkState(tuple(self.blocks), self.answers.state)
 
     def run(self, steps: slice) -> float:
         """Forward, loss, backward and traces of some steps; returns their share of the loss."""
@@ -307,7 +301,7 @@ class _Course:
         if steps.start:
             learner.reseed(network)  # one mask of dropout for the whole sequence
         mask = None if batch.mask is None else batch.mask[steps]
-        x = batch.x[:, steps] if batch.tokens else batch.x[steps]
+        x = batch.span(steps)
         active = bool(self.counts[steps].any())
         random = learner.config.feedback == "random"
         with watched(network.blocks, Tensor.detach if random else None) as calls, torch.set_grad_enabled(active):
@@ -320,12 +314,8 @@ class _Course:
         with torch.set_grad_enabled(active):
             x = network.output_dropout(x)
             outputs, self._sum = step_outputs(network.readout, x, self._sum)
-            # a copy, because autograd keeps all of what a view looks at
-            counts, start = (self.counts, steps.start) if batch.tokens else (self.counts[steps].clone(), 0)
-            loss = step_loss(learner.objective, outputs, batch, counts, start, self.total)
-        with torch.no_grad():
-            answer, self.readout = network.readout(x.detach(), self.readout, mask)
-        self._answers = [*self._answers, answer] if network.readout.config.kind == "every" else [answer]
+            loss = step_loss(learner.objective, outputs, batch, self.counts, steps.start, self.total)
+        self.answers.add(x, mask)
         signals = self._backward(loss, outputs, calls) if active else [None] * len(calls)
         for call, signal in zip(calls, signals, strict=True):
             learner.cells[call.name].learn(call, signal)

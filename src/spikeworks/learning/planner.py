@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core.errors import ConfigError
 from ..core.quantities import size as show_bytes
+from ..core.state import tensor_bytes
 from ..measure.memory import MemoryReport, predict
 from ..models import Network
 from ..models.plan import Shape
@@ -113,7 +114,7 @@ class Costs:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._known: dict[Any, tuple[float, int, Shape]] = {}
-        self.blocks = [self._metered(block, block.shape_in)[0] for block in _shaped(network)]
+        self.blocks = [_a_step(block, block.shape_in) for block in _shaped(network)]
 
     def copy(self, q: int, shape: Shape) -> tuple[float, int, Shape]:
         """Saved bytes, bytes of weights and output shape of a copy of block ``q`` fed with ``shape``."""
@@ -121,14 +122,13 @@ class Costs:
         key = (plan, shape, stride)
         if key not in self._known:
             block = plan.build(shape, stride, torch.Generator())
-            saved, _ = self._metered(block, shape)
-            self._known[key] = saved, _weights(block), block.shape_out
+            self._known[key] = _a_step(block, shape), tensor_bytes(block.parameters()), block.shape_out
         return self._known[key]
 
-    @staticmethod
-    def _metered(block: nn.Module, shape: Shape) -> tuple[float, int]:
-        report = predict(_Fed(block), (_METERED, 1, *shape))
-        return report.saved_bytes / _METERED, report.state_bytes
+
+def _a_step(block: nn.Module, shape: Shape) -> float:
+    """Bytes that a block keeps for one sequence of one step."""
+    return predict(_Fed(block), (_METERED, 1, *shape)).saved_bytes / _METERED
 
 
 class _Fed(nn.Module):
@@ -200,15 +200,15 @@ def measured(
         blocks, head = ([], network.readout) if final else auxiliary_network(network, last, after, torch.Generator())
         part = Part(network, (first, last), blocks, head, after)
         report = _predicted(part, network, first, chunk, batch, continued=chunk < steps)
-        thrown = sum(_weights(module) for module in part.thrown_away)
-        cuts = _waiting(network, first - 1, steps, batch) + (0 if final else _waiting(network, last, steps, batch))
+        thrown = sum(tensor_bytes(module.parameters()) for module in part.thrown_away)
+        cuts = waiting(network, first - 1, steps, batch) + (0 if final else waiting(network, last, steps, batch))
         found = PartBytes(
             segment=(first, last),
             chosen=tuple(after),
             saved=report.saved_bytes,
             states=report.state_bytes,
             waiting=cuts,
-            parameters=_weights(part) - thrown,
+            parameters=tensor_bytes(part.parameters()) - thrown,
             auxiliary=thrown,
         )
         parts.append(found)
@@ -243,16 +243,12 @@ def _again(block: Any, chunk: int, batch: int) -> int:
         block.memory = "packed"
 
 
-def _waiting(network: Network, index: int, steps: int, batch: int) -> int:
+def waiting(network: Network, index: int, steps: int, batch: int) -> int:
     """Bytes of what block ``index`` puts out, for all steps; nothing before the first block."""
     if index < 0:
         return 0
     values = steps * batch * math.prod(shape_out(network, index))
     return -(-values // 8) if plan_of(network, index).emits == "spikes" else 4 * values
-
-
-def _weights(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 def state_share(optimizer: OptimizerConfig) -> float:
@@ -262,7 +258,7 @@ def state_share(optimizer: OptimizerConfig) -> float:
     made = optimizer.build([{"params": [weight], "weight_decay": 0.0}])
     made.step()
     held = [v for v in made.state[weight].values() if isinstance(v, Tensor) and v.dim()]
-    return sum(v.numel() * v.element_size() for v in held) / (weight.numel() * weight.element_size())
+    return tensor_bytes(held) / tensor_bytes([weight])
 
 
 def fit(

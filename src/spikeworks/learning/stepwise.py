@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.batch import Batch
-from ..layers import Readout
+from ..layers import Readout, ReadoutState
 from .base import Objective
 
 
@@ -55,6 +55,33 @@ def step_outputs(readout: Readout, x: Tensor, before: Tensor | None = None) -> t
     return config.scale * y, total
 
 
+class Answers:
+    """What a network puts out for a sequence that is run in chunks, apart from any graph.
+
+    Attributes:
+        state: of the readout, after the chunks so far.
+    """
+
+    def __init__(self, readout: Readout, state: ReadoutState | None = None) -> None:
+        self.readout, self.state = readout, state
+        self._found: list[Tensor] = []
+
+    def add(self, features: Tensor, mask: Tensor | None) -> None:
+        """Read the next chunk of what reaches the readout, ``[C, B, N, ...]``."""
+        with torch.no_grad():
+            answer, self.state = self.readout(features.detach(), self.state, mask)
+        self.take(answer)
+
+    def take(self, answer: Tensor) -> None:
+        """The readout's answer after the next chunk, where it is known already."""
+        every = self.readout.config.kind == "every"
+        self._found = [*self._found, answer.detach()] if every else [answer.detach()]
+
+    def whole(self) -> Tensor:
+        """For all steps so far: ``[B, K]``, or ``[T, B, K]`` with a readout of every step."""
+        return torch.cat(self._found) if len(self._found) > 1 else self._found[0]
+
+
 def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tensor, start: int, total: int) -> Tensor:
     """This chunk's share of the mean loss over all counted steps of a batch.
 
@@ -67,7 +94,7 @@ def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tenso
     if batch.tokens:
         here = dataclasses.replace(batch, x=batch.x[:, steps], target=batch.target[:, steps], mask=None)
         return objective.loss(outputs, here) * (here.target.numel() / total)
-    kept = counts[steps]
+    kept = counts[steps].clone()  # autograd keeps all of what a view looks at
     rows = int(kept.sum())
     if not rows:
         return outputs.sum() * 0.0

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .memory import Kept
+from .memory import Kept, storage_key
 
 
 class LiveMemory:
@@ -34,11 +34,11 @@ class LiveMemory:
         self._saved = self._live = 0
         self._holders: dict[int, int] = {}
         self._known: set[int] = set()
-        self._excluded = {_key(t) for t in excluded}
+        self._excluded = {storage_key(t) for t in excluded}
 
     def _pack(self, tensor: Tensor) -> Kept:
         kept = Kept(tensor.detach())
-        key = _key(tensor)
+        key = storage_key(tensor)
         if key not in self._excluded:
             size = tensor.untyped_storage().nbytes()
             self._holders[key] = self._holders.get(key, 0) + 1
@@ -78,10 +78,10 @@ class _Births(TorchDispatchMode):
         self.memory = memory
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {_key(leaf) for leaf in _strided((args, kwargs))}
+        given = {storage_key(leaf) for leaf in _strided((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for leaf in _strided(result):
-            if _key(leaf) not in given:  # else a view, or changed in place: no new memory, whoever made it
+            if storage_key(leaf) not in given:  # else a view, or changed in place: no new memory, whoever made it
                 self.memory._made(leaf)
         return result
 
@@ -89,10 +89,6 @@ class _Births(TorchDispatchMode):
 def _strided(values: Any) -> Iterator[Tensor]:
     """The tensors in nested values that have a storage to be counted."""
     return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.layout == torch.strided)
-
-
-def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # the address of the storage itself
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from ..core.errors import ConfigError
-from ..core.state import state_bytes
+from ..core.state import state_bytes, tensor_bytes
 from .subject import call, extent, parts, tensors_in
 from .untouched import untouched
 
@@ -183,7 +183,7 @@ def _report(
         saved_bytes=sum(saved.values()),
         parts=saved,
         peak_bytes=None,
-        parameter_bytes=sum(p.numel() * p.element_size() for p in network.parameters()),
+        parameter_bytes=tensor_bytes(network.parameters()),
         state_bytes=state_bytes(state),
         samples=size.samples,
         steps=size.steps,
@@ -210,7 +210,7 @@ class _Watch:
         self._saved: list[tuple[str, weakref.ref[Kept]]] = []
         self._attributes: list[tuple[str, Tensor]] = []
         self._nodes: set[Any] = set()
-        self._excluded = {_storage_key(t) for t in given}
+        self._excluded = {storage_key(t) for t in given}
         self._hooks = []
         self._names = []
         for name, part in parts(network):
@@ -242,7 +242,7 @@ class _Watch:
         sizes = dict.fromkeys([*self._names, OTHER, LOSS], 0)
         seen = set(self._excluded)
         for name, tensor in [*alive, *self._attributes]:
-            key = _storage_key(tensor)
+            key = storage_key(tensor)
             if key not in seen:
                 seen.add(key)
                 sizes[name] += tensor.untyped_storage().nbytes()
@@ -270,8 +270,9 @@ class _Watch:
         self.running.pop()
 
 
-def _storage_key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # the address of the storage itself; fake data has none
+def storage_key(tensor: Tensor) -> int:
+    """The address of a tensor's storage itself; fake data has none."""
+    return tensor.untyped_storage()._cdata
 
 
 def _device_peak(

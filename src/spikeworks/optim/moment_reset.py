@@ -99,11 +99,12 @@ class MomentResetOptimizer(torch.optim.Optimizer):
         return parameter.shape
 
     def _check(self, group: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Raise ConfigError where an option of a group is out of range."""
+        raise TypeError(f"{type(self).__name__} defines no check of its options.")
 
     def _update(self, group: dict[str, Any], phase: Phase, slots: Sequence[Slot], form: Form) -> None:
         """Advance parameters that share device, dtype and phase."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no update.")
 
     def _start(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
         """The state of a parameter before its first update."""
