@@ -72,7 +72,7 @@ def measure(keep: str, method: MethodConfig, data: Batch, size: int) -> tuple[An
     learner: Any = method.build(network(keep, size), CrossEntropy(), plan)
     learner.update(data)
     seen = watched_update(learner, data)
-    foretold = method.plan(learner.network, plan).saved if isinstance(method, STDLConfig) else None
+    foretold = method.plan(learner.network, learner.objective, plan).saved if isinstance(method, STDLConfig) else None
     parts = [part.chosen for part in learner.parts] if isinstance(learner, Decoupled) else []
     return learner, {
         "saved_bytes": seen.saved_peak,

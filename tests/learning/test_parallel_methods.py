@@ -39,7 +39,8 @@ VARIANTS: dict[str, MethodConfig] = {
     "tbptt, chunks of the sequence": TruncatedConfig(window=2, chunk=4),
     "local, random heads, time outside": LocalConfig(window=1, chunk=2, order="time", heads="random"),
     "auglocal, a loss of every step": AugLocalConfig(depth=1, loss="step", window=2),
-    "stdl, planned for 4.5 kB": STDLConfig(memory="4.5kB", count=3),
+    "stdl, planned for 6.5 kB": STDLConfig(memory="6.5kB", count=3),
+    "stdl with traces": STDLConfig(count=3, ratio=0.9, traces="auto"),
 }
 """Beside every registered method as it is by default."""
 CASES = {"uneven": (5, 3), "one without a share": (3, 3)}

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from ..core.batch import Batch
+from ..core.credit import Credit, set_credit
 from ..core.errors import ConfigError
 from ..core.registry import Registry
 from ..optim import ConstantConfig, OptimizerConfig, ScheduleConfig
@@ -94,7 +95,11 @@ class MethodConfig:
         return str(vars(type(self)).get("config_kind"))
 
     def prepare(self, network: nn.Module) -> None:
-        """Change what the method wants to be different in the network itself, in use as well as in training."""
+        """Change what the method wants to be different in the network itself, in use as well as in training.
+
+        By default nothing, but that neurons get full credit again where another method has cut it.
+        """
+        set_credit(network, Credit())
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Learner:
         """A learner of this method for one network."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from ..core.batch import Batch
 from ..core.credit import Credit, set_credit
 from ..core.errors import ConfigError
-from ..core.state import State, detach
-from ..kernels.marks import bits_of, mark
+from ..core.state import State
+from ..kernels.marks import mark
 from ..kernels.packing import Packed, unpack
 from .base import Objective, Observer, Plan
 from .descent import Descent
 from .exchange import exchange_gradients
+from .jacobian import Spikes
 from .parts import Part
 from .stepwise import Answers, counted, step_loss, step_outputs
+from .traces_cell import Traces, check_traces
 
 CHUNKS = 16
 """In how many chunks a sequence is cut where nobody says: memory falls with it, and calls cost little yet."""
@@ -47,17 +49,30 @@ class Cutting:
             ``sequence``: the task's own, of the readout's answer.
         order: ``space``: a part runs through time before the next one begins, which waits for its
             spikes, kept as bits. ``time``: all parts run a chunk, then the next chunk.
+        traces, spikes: what the neurons keep of the past, as for
+            :class:`~spikeworks.learning.online.OnlineConfig`: with traces every part learns forward in time, by
+            OTTT (``filter``, spikes ``cut``) or e-prop (``auto``), in windows of one step.
 
     Raises:
-        ConfigError: a chunk that does not hold whole windows, or that the loss cannot be cut into.
+        ConfigError: a chunk that does not hold whole windows, or that the loss cannot be cut into; traces with
+            windows of more than a step, or with the loss of a whole sequence.
     """
 
     window: int | None = None
     chunk: int | None = None
     loss: Loss = "step"
     order: Order = "space"
+    traces: Traces = "none"
+    spikes: Spikes = "neuron"
 
     def __post_init__(self) -> None:
+        check_traces(self.traces, self.spikes)
+        if self.traces != "none" and (self.window != 1 or self.loss != "step"):
+            raise ConfigError(
+                "Traces carry credit forward from every step; they need windows of 1 step and the loss of every step, "
+                f"got a window of {self.window or 'all'} and the loss of a {self.loss}.",
+                "set window 1 and loss step, or traces none",
+            )
         for name in ("window", "chunk"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -72,6 +87,22 @@ class Cutting:
                 "The loss of a whole sequence is known at its end alone, so it cannot be cut into chunks.",
                 "set loss step, or chunk None",
             )
+
+    def begin(self, parts: Iterable[Part], example: Batch | None) -> None:
+        """Give parts the credit and the traces that this asks for.
+
+        Args:
+            example: of the batches, where it is known.
+
+        Raises:
+            ConfigError: a part cannot have them.
+        """
+        for part in parts:
+            part.layers = None
+            set_credit(part, Credit(window=self.window))
+            if self.traces != "none":
+                chunked = example is None or self.size(example.length) < example.length
+                part.trace(self.traces, self.spikes, chunked=chunked)
 
     def size(self, steps: int) -> int:
         """Steps of a chunk in a sequence of ``steps``."""
@@ -95,8 +126,19 @@ class Decoupled(Descent):
         super().__init__(network, objective, plan, shares=parts)
         self.parts, self.cutting = list(parts), cutting
         self.beside = nn.ModuleList(module for part in parts for module in part.thrown_away)
-        for part in parts:
-            set_credit(part, Credit(window=cutting.window))
+        cutting.begin(parts, plan.example)
+        if plan.example is not None and plan.example.size:
+            self._check_traces(plan.example.rows(slice(0, 1)).span(slice(0, 1)).contiguous())
+        self.notes = [line for part in parts if part.layers is not None for line in part.layers.notes()]
+
+    def _check_traces(self, x: Tensor) -> None:
+        """One step through all parts, so that what cannot be learnt is known before training begins."""
+        for part in self.parts:
+            if part.layers is None:
+                return
+            shown: list[Tensor] = []
+            part.layers.check(lambda part=part, x=x, shown=shown: shown.append(part.advance(x, None, None)[0]))
+            (x,) = shown
 
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """One pass; returns the last part's loss, the target count and the norm of all gradients."""
@@ -139,6 +181,8 @@ class Decoupled(Descent):
         loss, count = exchange_gradients(own.parameters, course.loss, course.weight)
         norm = self.apply(loss, index)
         own.optimizer.zero_grad(set_to_none=True)
+        if course.part.layers is not None:
+            course.part.layers.begin()  # other parts need the room
         return loss, count, norm
 
 
@@ -152,6 +196,8 @@ class _Course:
         self._sum: Tensor | None = None
         self._counts = counted(part.readout, batch, batch.length)
         self._total = int(self._counts.sum())
+        if part.layers is not None:
+            part.layers.begin()
 
     @property
     def weight(self) -> int:
@@ -163,15 +209,11 @@ class _Course:
         mask = None if self.batch.mask is None else self.batch.mask[chunk]
         if chunk.start:
             self.learner.reseed(self.part)  # one mask of dropout for the whole sequence
-        leaving, features, state = self.part.advance(_unpacked(x), self.state, mask)
-        self.state = detach(state)
-        passed = None if self.part.final else bits_of(leaving) or leaving.detach()
-        loss = self._loss(features, mask, chunk)
-        del leaving, features, state  # not needed any more, and backward takes as much again
-        if loss.requires_grad:
-            loss.backward()
+        passed, self.state, loss = self.part.differentiate(
+            _unpacked(x), self.state, mask, lambda features: self._loss(features, mask, chunk)
+        )
         self.loss += loss.item()
-        return passed
+        return None if self.part.final else passed
 
     def _loss(self, features: Tensor, mask: Tensor | None, chunk: slice) -> Tensor:
         readout, objective = self.part.readout, self.learner.objective

@@ -13,8 +13,10 @@ from ..core.seeds import stream
 from ..models import Network
 from .base import METHODS, MethodConfig, Objective, Plan
 from .decoupled import Cutting, Decoupled, Loss, Order
+from .jacobian import Spikes
 from .partition import Segment, equal_parts, evenly_after, from_cuts, pyramid
 from .parts import Part, auxiliary_network, check_blocks
+from .traces_cell import Traces
 
 Heads = Literal["linear", "random"]
 
@@ -48,20 +50,29 @@ class CutConfig(MethodConfig):
     """Base of the methods of :class:`~spikeworks.learning.decoupled.Decoupled`.
 
     Attributes:
-        window, chunk, loss, order: see :class:`~spikeworks.learning.decoupled.Cutting`.
+        window, chunk, loss, order, traces, spikes: see :class:`~spikeworks.learning.decoupled.Cutting`.
     """
 
     window: int | None = None
     chunk: int | None = None
     loss: Loss = "step"
     order: Order = "space"
+    traces: Traces = "none"
+    spikes: Spikes = "neuron"
 
     def __post_init__(self) -> None:
         self.cutting()
 
     def cutting(self) -> Cutting:
         """What these settings say about time."""
-        return Cutting(window=self.window, chunk=self.chunk, loss=self.loss, order=self.order)
+        return Cutting(
+            window=self.window,
+            chunk=self.chunk,
+            loss=self.loss,
+            order=self.order,
+            traces=self.traces,
+            spikes=self.spikes,
+        )
 
     def divide(self, network: Network, plan: Plan) -> list[Part]:
         """The network in parts."""

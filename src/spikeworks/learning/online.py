@@ -20,11 +20,10 @@ from torch import Tensor, nn
 
 from ..core.batch import Batch
 from ..core.config import config_kind
-from ..core.credit import Credit, Credited, set_credit
+from ..core.credit import Credited, set_credit
 from ..core.errors import ConfigError
 from ..core.seeds import stream
 from ..core.state import State, detach
-from ..layers import BatchNorm
 from ..models import Network
 from ..models.network import NetworkState
 from .base import METHODS, MethodConfig, Objective, Observer, Plan
@@ -33,8 +32,9 @@ from .descent import Descent
 from .exchange import exchange_gradients
 from .jacobian import Spikes, filter_form
 from .stepwise import Answers, counted, step_loss, step_outputs
-from .traces_cell import Cell, Traces
-from .traces_watch import LINEAR, LayerCall, layers_of, watched
+from .traced import AT_ONCE, TracedLayers
+from .traces_cell import Traces, check_traces
+from .traces_watch import LayerCall
 
 
 @METHODS.register("online")
@@ -72,9 +72,8 @@ class OnlineConfig(MethodConfig):
     steps: int | None = None
 
     def __post_init__(self) -> None:
+        check_traces(self.traces, self.spikes)
         for name, value, known in (
-            ("traces", self.traces, ("none", "filter", "exact", "auto")),
-            ("spikes", self.spikes, ("neuron", "cut")),
             ("feedback", self.feedback, ("symmetric", "random")),
             ("update", self.update, ("sequence", "step")),
         ):
@@ -150,7 +149,7 @@ class Online(Descent):
     steps, it is estimated from those as T / K of their share.
 
     Attributes:
-        cells: the layers of neurons by name, in order.
+        layers: the layers of neurons with their traces.
         random_feedback: by layer, ``[K, neurons]``; drawn from the plan's seed at first use.
 
     Raises:
@@ -165,47 +164,26 @@ class Online(Descent):
                 "build it as spikeworks.models.Network of blocks, or use the method bptt",
             )
         self.config = config
-        self._check_norms(network, config, plan)
-        self._credit = Credit(window=1, feedback=False)
-        for module in network.modules():
-            if isinstance(module, Credited):
-                module.check_credit(self._credit)
         dtype = self.parameters[0].dtype
-        traces = "exact" if config.through_next else config.traces
-        self.cells = {
-            name: Cell(name, module, traces, config.spikes, dtype) for name, module in layers_of(network.blocks).items()
-        }
+        example = plan.example
+        self.layers = TracedLayers(
+            network.blocks,
+            "exact" if config.through_next else config.traces,
+            config.spikes,
+            dtype,
+            chunked=example is None or config.size(example.length) < example.length,
+        )
         if config.through_next:
             self._look_up(network, dtype)
         self.random_feedback: dict[str, Tensor] = {}
-        if plan.example is not None and plan.example.size:
-            self._rehearse(network, plan.example)
-        self.notes = [*(cell.about for cell in self.cells.values()), *_without_traces(network)]
-
-    def _check_norms(self, network: Network, config: OnlineConfig, plan: Plan) -> None:
-        if plan.example is not None and config.size(plan.example.length) == plan.example.length:
-            return
-        for name, module in network.named_modules():
-            if isinstance(module, BatchNorm) and not module.per_step:
-                raise ConfigError(
-                    f"'{name}' normalises over all steps of a sequence, which online learning does not see together.",
-                    "take the norm batch-step, or layer or none",
-                )
-
-    def _rehearse(self, network: Network, example: Batch) -> None:
-        """One step of one sequence, so that what cannot be learnt is known before training begins."""
-        one = example.rows(slice(0, 1))
-        training = network.training
-        network.eval()
-        with torch.no_grad(), watched(network.blocks) as calls:
-            network(one.span(slice(0, 1)).contiguous())
-        network.train(training)
-        for call in calls:
-            self.cells[call.name].check(call)
+        if example is not None and example.size:
+            first = example.rows(slice(0, 1)).span(slice(0, 1)).contiguous()
+            self.layers.check(lambda: network(first))
+        self.notes = self.layers.notes()
 
     def _look_up(self, network: Network, dtype: torch.dtype) -> None:
         """Tell each layer the memory of the next one."""
-        cells = list(self.cells.values())
+        cells = list(self.layers.cells.values())
         for cell, above in itertools.pairwise(cells):
             form = filter_form(above.neuron, self.config.spikes, dtype)
             if isinstance(form, str):
@@ -250,7 +228,7 @@ class Online(Descent):
         """Every state, and every spike that a recurrent layer hears, is a constant for autograd."""
         members = [m for m in self.network.modules() if isinstance(m, Credited)]
         before = [m.credit for m in members]
-        set_credit(self.network, self._credit)
+        set_credit(self.network, AT_ONCE)
         try:
             yield
         finally:
@@ -287,8 +265,7 @@ class _Course:
         self.blocks: list[State] = [None] * len(self.network.blocks) if state is None else list(state.blocks)
         self.answers = Answers(self.network.readout, None if state is None else state.readout)
         self._sum = _running(self.answers.state)
-        for cell in learner.cells.values():
-            cell.begin()
+        learner.layers.begin()
 
     @property
     def state(self) -> NetworkState:
@@ -304,7 +281,7 @@ class _Course:
         x = batch.span(steps)
         active = bool(self.counts[steps].any())
         random = learner.config.feedback == "random"
-        with watched(network.blocks, Tensor.detach if random else None) as calls, torch.set_grad_enabled(active):
+        with learner.layers.watch(Tensor.detach if random else None) as calls, torch.set_grad_enabled(active):
             x = x if network.embedding is None else network.embedding(x)
             # a frame repeated as a view would be convolved once, and its gradient lose its time
             x = x.contiguous()
@@ -317,8 +294,7 @@ class _Course:
             loss = step_loss(learner.objective, outputs, batch, self.counts, steps.start, self.total)
         self.answers.add(x, mask)
         signals = self._backward(loss, outputs, calls) if active else [None] * len(calls)
-        for call, signal in zip(calls, signals, strict=True):
-            learner.cells[call.name].learn(call, signal)
+        learner.layers.learn(calls, signals)
         return loss.item()
 
     def _backward(self, loss: Tensor, outputs: Tensor, calls: list[LayerCall]) -> list[Tensor | None]:
@@ -337,14 +313,6 @@ class _Course:
         learning = [(c.y, s) for c, s in zip(calls, signals, strict=True) if c.y.requires_grad]
         torch.autograd.backward([y for y, _ in learning], [s for _, s in learning])
         return signals
-
-
-def _without_traces(network: Network) -> list[str]:
-    """A line on the parts of blocks that have parameters and no trace, where there are any."""
-    layers = [m for layer in layers_of(network.blocks).values() for m in layer.modules()]
-    traced = {id(m) for m in (*layers, *(m for m in network.blocks.modules() if isinstance(m, LINEAR)))}
-    names = [n for n, m in network.blocks.named_modules() if m._parameters and id(m) not in traced]
-    return [f"{', '.join(names)}: no trace, learn from each step alone"] if names else []
 
 
 def _running(state: State) -> Tensor | None:

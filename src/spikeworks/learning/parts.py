@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..core.credit import set_credit
 from ..core.errors import ConfigError
-from ..core.state import State
+from ..core.state import State, detach
+from ..kernels.marks import bits_of
+from ..kernels.packing import Packed
 from ..models import Network
 from ..models.network import parameter_groups
+from .jacobian import Spikes
 from .partition import Segment
 from .stepwise import step_outputs
+from .traced import AT_ONCE, TracedLayers
+from .traces_cell import Traces
 
 
 class PartState(NamedTuple):
@@ -35,6 +42,7 @@ class Part(nn.Module):
 
     Attributes:
         final: whether this is the network's last part, with its real readout.
+        layers: its layers of neurons with traces, where it learns forward in time; see :meth:`trace`.
     """
 
     def __init__(
@@ -53,13 +61,46 @@ class Part(nn.Module):
         self.auxiliary = nn.ModuleList(auxiliary)
         self.dropout = network.output_dropout if self.final else None
         self.readout: Any = readout
+        self.layers: TracedLayers | None = None
+
+    def trace(self, traces: Traces, spikes: Spikes, *, chunked: bool) -> None:
+        """Let its neurons keep traces of the past, for :meth:`differentiate` to count in.
+
+        Raises:
+            ConfigError: they cannot have these; says why and what can.
+        """
+        like = next(self.parameters())
+        blocks = nn.ModuleList([*self.blocks, *self.auxiliary])
+        set_credit(blocks, AT_ONCE)
+        self.layers = TracedLayers(blocks, traces, spikes, like.dtype, chunked=chunked)
+
+    def differentiate(
+        self, x: Tensor, state: PartState | None, mask: Tensor | None, loss: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor | Packed, PartState, Tensor]:
+        """Run some steps and add the gradients of the loss of what reaches the head.
+
+        Returns:
+            What leaves the last block, as bits where it is spikes, the state, and the loss; all cut from the graph.
+        """
+        with contextlib.nullcontext([]) if self.layers is None else self.layers.watch() as calls:
+            leaving, features, after = self.advance(x, state, mask)
+        after = detach(after)
+        passed = bits_of(leaving) or leaving.detach()
+        value = loss(features)
+        del x, leaving, features  # not needed any more, and backward takes as much again
+        if value.requires_grad:
+            value.backward()
+        if self.layers is not None:
+            self.layers.learn(calls, [call.y.grad for call in calls])
+        return passed, after, value.detach()
 
     def advance(self, x: Tensor, state: PartState | None, mask: Tensor | None) -> tuple[Tensor, Tensor, PartState]:
         """Run some steps: what leaves the last block, what reaches the head, and the state."""
         before, beside = ((), ()) if state is None else state
         x = x if self.embedding is None else self.embedding(x)
-        leaving, blocks = _through(self.blocks, x, before, mask)
-        features, auxiliary = _through(self.auxiliary, leaving, beside, mask)
+        again = self.layers is None  # traces need what packed blocks would compute a second time
+        leaving, blocks = _through(self.blocks, x, before, mask, again=again)
+        features, auxiliary = _through(self.auxiliary, leaving, beside, mask, again=again)
         if self.dropout is not None:
             features = self.dropout(features)
         return leaving, features, PartState(blocks, auxiliary)
@@ -80,11 +121,12 @@ class Part(nn.Module):
 
 
 def _through(
-    blocks: nn.ModuleList, x: Tensor, states: Sequence[State], mask: Tensor | None
+    blocks: nn.ModuleList, x: Tensor, states: Sequence[State], mask: Tensor | None, *, again: bool
 ) -> tuple[Tensor, tuple[State, ...]]:
     after = []
     for i, block in enumerate(blocks):
-        x, state = block(x, states[i] if states else None, mask)
+        run = block if again else getattr(block, "run", block)
+        x, state = run(x, states[i] if states else None, mask)
         after.append(state)
     return x, tuple(after)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import nn
 
+from ..core.batch import Batch
 from ..core.config import config_kind
 from ..core.errors import ConfigError
 from ..core.units import parse_bytes
@@ -19,6 +20,7 @@ from .local import CutConfig, build_parts, segments_of
 from .partition import partition
 from .parts import check_blocks
 from .planner import MemoryPlan
+from .rehearsal import batch_of
 
 Selector = Literal["uniform", "exact"]
 
@@ -60,7 +62,7 @@ class STDLConfig(CutConfig):
         if self.memory is not None and self.order != "space":
             raise ConfigError("STDL plans memory for the order space, which takes less; leave out order or memory.")
 
-    def plan(self, network: Network, plan: Plan) -> MemoryPlan:
+    def plan(self, network: Network, objective: Objective, plan: Plan) -> MemoryPlan:
         """Cuts, auxiliary networks and bytes for a network and the batches that it will meet.
 
         Of several processes each holds its share of a batch; all plan for the largest of these.
@@ -73,11 +75,13 @@ class STDLConfig(CutConfig):
                 "STDL plans its memory for the size of the batches, which it was not told.",
                 "give an example of a batch: Plan(..., example=batch)",
             )
-        steps, batch = largest(plan.example.length, plan.example.size)
+        example = _resized(plan.example)
+        cutting = self.cutting()
         if self.memory is not None:
+            budget = parse_bytes(self.memory)
             return planner.fit(
-                network, parse_bytes(self.memory), steps=steps, batch=batch, window=self.window,
-                selector=self.selector, optimizer=plan.optimizer, parts=self.count, chunk=self.chunk,
+                network, budget, cutting, objective, example,
+                selector=self.selector, optimizer=plan.optimizer, parts=self.count,
             )  # fmt: skip
         costs = planner.Costs(network)
         blocks = len(network.blocks)
@@ -93,22 +97,24 @@ class STDLConfig(CutConfig):
                 f"{len(segments)} keeps {least:.3f} of what the network keeps.",
                 f"allow a ratio of {least:.3f} or more, or cut into more parts",
             )
-        return planner.measured(
-            network,
-            segments,
-            chosen,
-            steps=steps,
-            batch=batch,
-            chunk=self.cutting().size(steps),
-            optimizer=plan.optimizer,
-        )
+        parts = planner.make_parts(network, segments, chosen)
+        cutting.begin(parts, example)
+        return planner.measured(network, parts, cutting, objective, example, plan.optimizer)
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Decoupled:
         """A learner for ``network`` whose notes tell the plan; raises ConfigError where none fits."""
         whole = check_blocks(network)
-        found = self.plan(whole, plan)
+        found = self.plan(whole, objective, plan)
         parts = build_parts(whole, [p.segment for p in found.parts], [p.chosen for p in found.parts], plan.seed)
         cutting = dataclasses.replace(self.cutting(), chunk=None if self.window is None else found.chunk)
         learner = Decoupled(whole, objective, plan, parts, cutting)
-        learner.notes = found.lines()
+        learner.notes = [*found.lines(), *learner.notes]
         return learner
+
+
+def _resized(example: Batch) -> Batch:
+    """A batch like the largest that any process has; takes no memory."""
+    steps, size = largest(example.length, example.size)
+    x = example.x
+    shape = (size, steps) if example.tokens else (steps, size, *x.shape[2:])
+    return batch_of(x.new_zeros(()).expand(*shape))

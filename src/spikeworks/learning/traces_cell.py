@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from ..core.errors import ConfigError, TraceError
 from ..layers import BranchedDense, Dense, Recurrent
@@ -21,6 +22,16 @@ from .traces import Bundle, weight_gradient
 from .traces_watch import LayerCall, SynapseCall
 
 Traces = Literal["none", "filter", "exact", "auto"]
+
+
+def check_traces(traces: str, spikes: str) -> None:
+    """Raise ConfigError where these are no kinds of traces."""
+    for name, value, known in (
+        ("traces", traces, ("none", "filter", "exact", "auto")),
+        ("spikes", spikes, ("neuron", "cut")),
+    ):
+        if value not in known:
+            raise ConfigError(f"{name} is one of {', '.join(known)}; got {value!r}.")
 
 
 class Cell:
@@ -86,6 +97,12 @@ class Cell:
     def begin(self) -> None:
         """Forget all traces: a sequence starts."""
         self._filtered, self._bundle, self._beyond = {}, None, {}
+
+    def held(self) -> list[Tensor]:
+        """The traces that it carries to the next step, each once."""
+        bundle = [] if self._bundle is None else [trace.values for trace in self._bundle.traces.values()]
+        leaves = tree_leaves([self._filtered, self._beyond, bundle])
+        return list({id(t): t for t in leaves if isinstance(t, Tensor)}.values())
 
     def check(self, call: LayerCall) -> None:
         """Raise ConfigError where what stands before the neurons cannot have these traces."""
