@@ -124,6 +124,22 @@ def write_run(
     return path
 
 
+def write_methods(root: Path) -> None:
+    """One network that learned by three methods, with two seeds: memory and time go opposite ways."""
+    model = {"kind": "stack", "hidden": [64, 64], "neuron": {"kind": "lif", "threshold": 1.0}}
+    for method, score, saved, live, seconds in (
+        ("bptt", 0.91, 8_000_000, 9_600_000, 20.0),
+        ("sltt", 0.84, 250_000, 420_000, 36.0),
+        ("local", 0.70, 90_000, 130_000, 48.0),
+    ):
+        for seed in range(2):
+            write_run(
+                root, "lif" if method == "bptt" else f"lif {method}", seed, score=score + 0.01 * seed, seconds=seconds,
+                config={"model": model, "method": {"kind": method}}, directory=f"lif-{method}-s{seed}",
+                memory={"saved_bytes": saved, "live_bytes": live, "batch": 32},
+            )  # fmt: skip
+
+
 def write_diverged(root: Path, label: str = "lif", seed: int = 0, **options: Any) -> Path:
     """A run whose loss turned NaN: no score, an error text."""
     path = write_run(root, label, seed, **options)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from spikeworks.arena.budgets import TOLERANCE, parameters_of
-from spikeworks.arena.comparison import compare, plan_comparison, run_all
+from spikeworks.arena.comparison import Comparison, compare, run_all
 from spikeworks.arena.config import Budget, RunConfig
 from spikeworks.arena.loop import Interrupted
 from spikeworks.arena.progress import Progress
 from spikeworks.arena.resolve import describe_run
 from spikeworks.core.errors import ConfigError, SpikeworksError, UnknownName
+from spikeworks.learning import SLTTConfig
 from spikeworks.neurons import LIF, Neuron, Option, Parameter
 from spikeworks.tasks import task_for
 
@@ -75,13 +76,23 @@ def test_a_run_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path: Path) ->
     assert outcomes[1].result is not None and count.failed_ == ["bad"]
 
 
+def test_every_neuron_learns_by_every_method_of_a_comparison() -> None:
+    comparison = Comparison(TASK, ["lif", "alif"], (4, 7), methods=["bptt", SLTTConfig(steps=3)], change=brief)
+    configs = comparison.plan()
+    assert [(config.model_name, config.method.name, config.seed) for config in configs] == [
+        (neuron, method, seed) for seed in (4, 7) for neuron in ("lif", "alif") for method in ("bptt", "sltt")
+    ]
+    assert configs[1].method == SLTTConfig(steps=3) and all(config.budget.epochs == 2 for config in configs)
+    assert comparison == dataclasses.replace(comparison) and comparison.plan() == configs
+
+
 def test_budget_params_gives_equal_counts() -> None:
     def wide(config: RunConfig) -> RunConfig:
         return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden=(40, 30)))  # type: ignore[type-var]
 
     task = TASK.build()
-    plain = plan_comparison(TASK, ["lif", "pmsn", "sliding-psn"], 1, change=wide)
-    configs = plan_comparison(TASK, ["lif", "pmsn", "sliding-psn"], 1, change=wide, budget="params")
+    plain = Comparison(TASK, ["lif", "pmsn", "sliding-psn"], 1, change=wide).plan()
+    configs = Comparison(TASK, ["lif", "pmsn", "sliding-psn"], 1, change=wide, budget="params").plan()
     counts = [parameters_of(config, task) for config in configs]
     assert configs[0] == plain[0]
     assert all(abs(count - counts[0]) <= TOLERANCE * counts[0] for count in counts)
@@ -93,7 +104,7 @@ def test_budget_params_follows_other_shapes(change: dict[str, Any]) -> None:
     def shape(config: RunConfig) -> RunConfig:
         return dataclasses.replace(config, model=dataclasses.replace(config.model, **change))  # type: ignore[type-var]
 
-    configs = plan_comparison(TASK, ["lif", "pmsn"], 1, change=shape, budget="params")
+    configs = Comparison(TASK, ["lif", "pmsn"], 1, change=shape, budget="params").plan()
     counts = [parameters_of(config, TASK.build()) for config in configs]
     assert abs(counts[1] - counts[0]) <= TOLERANCE * counts[0]
 
@@ -108,29 +119,29 @@ def test_widths_too_small_to_match_are_told() -> None:
         return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden=(1,)))  # type: ignore[type-var]
 
     with pytest.raises(ConfigError, match=r"No widths like \(1,\) give Heavy the \d+ parameters"):
-        plan_comparison(TASK, [LIF, Heavy], 1, change=narrow, budget="params")
+        Comparison(TASK, [LIF, Heavy], 1, change=narrow, budget="params").plan()
 
 
 def test_budget_time_gives_one_limit_and_stays_the_same_comparison(tmp_path: Path) -> None:
     names = ["lif", "tc-lif"]
-    configs = plan_comparison(TASK, names, 1, root=tmp_path, change=brief, budget="time")
+    configs = Comparison(TASK, names, 1, change=brief, budget="time").plan(tmp_path)
     (limit,) = {config.budget.max_seconds for config in configs}
     assert limit is not None and limit > 0 and all(config.budget.epochs >= 1 for config in configs)
-    assert plan_comparison(TASK, names, 1, root=tmp_path, change=brief, budget="time") == configs
+    assert Comparison(TASK, names, 1, change=brief, budget="time").plan(tmp_path) == configs
 
     def limited(config: RunConfig) -> RunConfig:
         config = brief(config)
         return dataclasses.replace(config, budget=dataclasses.replace(config.budget, max_seconds=7.5))
 
-    asked = plan_comparison(TASK, names, 1, root=tmp_path, change=limited, budget="time")
+    asked = Comparison(TASK, names, 1, change=limited, budget="time").plan(tmp_path)
     assert [config.budget.max_seconds for config in asked] == [7.5, 7.5]
 
 
 def test_empty_comparisons_and_unknown_budgets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="budget 'param' is not registered. Did you mean 'params'"):
-        plan_comparison(TASK, ["lif"], 1, budget="param")  # type: ignore[arg-type]
+        Comparison(TASK, ["lif"], 1, budget="param")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="A comparison needs neurons and seeds, got 0 and 1"):
-        plan_comparison(TASK, [], 1)
+        Comparison(TASK, [], 1)
     with pytest.raises(UnknownName, match="Did you mean 'tc-lif'"):
         compare(TASK, ["lif", "tclif"], 1, root=tmp_path)
     assert list(tmp_path.iterdir()) == []

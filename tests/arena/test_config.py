@@ -100,7 +100,7 @@ def test_a_plugin_registers_once_wherever_it_lies(tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "mine.py"
     moved.parent.mkdir()
     moved.write_text(path.read_text())
-    assert load_plugin(path) == ["config-test-mine"] == load_plugin(moved)
+    assert load_plugin(path) == {"neurons": ["config-test-mine"]} == load_plugin(moved)
     assert plugin_sources(describe_run("seq-digits", "config-test-mine").model) == {"mine.py": path.read_text()}
     assert plugin_sources(describe_run("seq-digits", "lif").model) == {}
 
@@ -122,7 +122,7 @@ def test_the_whole_file_of_a_neuron_is_part_of_the_identity(tmp_path: Path) -> N
         (None, r"Cannot read the plugin .*mine.py: No such file"),
         ("def broken(:\n", r"The plugin .*mine.py fails in line 1: SyntaxError"),
         ("a = 1\nb = a / 0\n", r"The plugin .*mine.py fails in line 2: ZeroDivisionError: division by zero"),
-        ("a = 1\n", r"The plugin .*mine.py registers no neuron"),
+        ("a = 1\n", r"The plugin .*mine.py registers nothing; it can add neurons, .*, methods, .* and energy profiles"),
         (PLUGIN.format(name="lif", decay=0.5), r"neuron 'lif' is registered already"),
     ],
     ids=["missing", "syntax", "fails", "empty", "taken name"],

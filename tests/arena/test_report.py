@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from spikeworks.arena import figures
+from spikeworks.arena import costs, figures
 from spikeworks.arena.report import render, write_report
 from spikeworks.arena.store import load_runs
 from spikeworks.arena.summary import summarize
@@ -85,6 +85,8 @@ def test_the_page_holds_every_section(page: str) -> None:
         "to validate, 360 to test",
         "Score against energy",
         "Score against training time",
+        "Score against memory",
+        "Memory of an update",
         "Learning curves",
         "Spike rates",
         "Spikes of one test sample",
@@ -228,11 +230,54 @@ def test_energy_that_is_not_known_is_never_shown_as_zero(tmp_path: Path) -> None
     unknown = {"convention_nj": None, "memory_aware_nj": None, "layers": layers}
     make.write_run(tmp_path, "own", 0, result_energy=unknown)
     (row,) = summarize(load_runs(tmp_path))
-    assert figures.energy_layers(row) == [("blocks.0.synapse", 2.0, 5.0), ("blocks.0.neuron", None, None)]
-    assert figures.energy_bars([row], styles(["own"]), "bars") is None
-    assert figures.score_against_energy([row], styles(["own"]), "energy") is None
+    assert costs.energy_layers(row) == [("blocks.0.synapse", 2.0, 5.0), ("blocks.0.neuron", None, None)]
+    assert costs.energy_bars([row], styles(["own"]), "bars") is None
+    assert costs.score_against_energy([row], styles(["own"]), "energy") is None
     words = Page(render(load_runs(tmp_path))).words
     assert "Not known in full, hence without a total: own." in words and "0\u00a0pJ" not in words
+
+
+def texts_of(svg: str | None) -> list[str]:
+    assert svg is not None
+    found = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    return ["".join(element.itertext()).strip().replace("\u00a0", " ") for element in found]
+
+
+def test_memory_comes_first_where_methods_are_compared(tmp_path: Path, comparison: Path) -> None:
+    make.write_methods(tmp_path)
+    page = render(load_runs(tmp_path))
+    titles = re.findall(r"<figcaption><b>(.*?)</b>", page)
+    assert titles[:3] == ["Memory of an update", "Score against memory", "Score against energy"]
+    assert page.index("Memory of an update") < page.index("Spikes of one test sample")
+    assert page.index('data-key="saved_bytes"') < page.index('data-key="energy_memory"')
+    assert page.count('<span class="tag">memory</span>') == 3
+    assert "The least memory goes to lif local" in Page(page).words
+    titles = re.findall(r"<figcaption><b>(.*?)</b>", render(load_runs(comparison, task="ptb")))
+    assert titles[:6] == ["Score against energy", "Score against training time", "Learning curves", "Spike rates",
+                          "Memory of an update", "Score against memory"]  # fmt: skip
+
+
+def test_memory_is_drawn_kept_beside_alive_on_round_bytes(tmp_path: Path) -> None:
+    make.write_methods(tmp_path)
+    rows = summarize(load_runs(tmp_path))
+    look = styles(row.label for row in rows)
+    bars = texts_of(costs.memory_bars(rows, look, "bars"))
+    ends = [text for text in bars if text.endswith((" kept", " alive"))]
+    assert ends == ["8.00 MB kept", "9.60 MB alive", "250 kB kept", "420 kB alive", "90.0 kB kept", "130 kB alive"]
+    for svg in (costs.memory_bars(rows, look, "bars"), costs.score_against_memory(rows, look, "kept")):
+        ticks = [text for text in texts_of(svg) if re.fullmatch(r"[\d.]+ [kM]B", text)]
+        assert len(ticks) >= 2 and all(len(tick.split()[0].strip("0.")) == 1 for tick in ticks), ticks
+
+
+def test_runs_that_measured_no_memory_have_no_picture_of_it(tmp_path: Path) -> None:
+    make.write_run(tmp_path, "old", 0)
+    make.write_run(tmp_path, "older", 0, memory=None)
+    rows = summarize(load_runs(tmp_path))
+    texts = texts_of(costs.memory_bars(rows, styles(["old", "older"]), "bars"))
+    assert "4.30 MB kept" in texts and "older" not in texts and not any("alive" in text for text in texts)
+    without = [row for row in rows if row.label == "older"]
+    assert costs.memory_bars(without, styles(["older"]), "bars") is None
+    assert costs.score_against_memory(without, styles(["older"]), "kept") is None
 
 
 def test_the_template_is_a_package_resource() -> None:
@@ -245,10 +290,12 @@ def test_figures_follow_the_theme_and_name_the_models(comparison: Path) -> None:
     before = dict(matplotlib.rcParams)
     for draw in (
         figures.learning_curves,
-        figures.score_against_energy,
-        figures.score_against_time,
-        figures.spike_rate_bars,
-        figures.energy_bars,
+        costs.score_against_energy,
+        costs.score_against_time,
+        costs.score_against_memory,
+        costs.memory_bars,
+        costs.spike_rate_bars,
+        costs.energy_bars,
     ):
         svg = draw(rows, look, "figure")
         assert svg is not None

@@ -12,7 +12,7 @@ import pytest
 
 from spikeworks.arena.headline import headline
 from spikeworks.arena.store import load_runs
-from spikeworks.arena.summary import Row, frontier, separated, summarize
+from spikeworks.arena.summary import Row, compares_methods, frontier, separated, summarize
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic_runs.py"))))
 
@@ -38,6 +38,8 @@ def test_seeds_become_one_row_with_mean_and_spread(tmp_path: Path) -> None:
     assert row.spike_rate is not None and row.spike_rate.mean == pytest.approx(0.2)
     assert row.spike_rates == pytest.approx((0.1, 0.3))
     assert row.train_seconds is not None and row.train_seconds.mean == 20.0
+    assert row.epoch_seconds is not None and row.epoch_seconds.mean == pytest.approx(20.0 / 12)
+    assert row.live_bytes is None  # runs of before it was measured
     assert row.best
 
 
@@ -88,6 +90,49 @@ def test_the_frontier_of_a_perplexity_looks_down(tmp_path: Path) -> None:
     for label, score, energy in (("cheap", 140.0, 1.0), ("waste", 150.0, 2.0), ("best", 110.0, 3.0)):
         make.write_run(tmp_path, label, 0, score=score, energy=energy, metric=make.PERPLEXITY)
     assert {label for label, row in rows_of(tmp_path).items() if row.pareto_energy} == {"cheap", "best"}
+
+
+def test_equals_stand_on_the_frontier_side_by_side(tmp_path: Path) -> None:
+    for label, score, saved in (
+        ("a", 0.6, 50),
+        ("b", 0.6, 50),
+        ("worse", 0.5, 50),
+        ("dearer", 0.6, 60),
+        ("top", 0.7, 99),
+    ):
+        make.write_run(tmp_path, label, 0, score=score, memory={"saved_bytes": saved, "batch": 32})
+    rows = rows_of(tmp_path)
+    assert {label for label, row in rows.items() if row.pareto_memory} == {"a", "b", "top"}
+    assert "memory" in rows["a"].frontiers and "memory" not in rows["dearer"].frontiers
+
+
+def test_the_time_of_an_epoch_is_a_median_of_whole_epochs(tmp_path: Path) -> None:
+    def epoch_seconds(lines: list[dict]) -> float | None:
+        path = make.write_run(tmp_path / str(len(list(tmp_path.iterdir()))), "lif", 0)
+        (path / "metrics.jsonl").write_text("".join(f"{make.json.dumps(line)}\n" for line in lines))
+        (row,) = summarize(load_runs(path))
+        return None if row.epoch_seconds is None else row.epoch_seconds.mean
+
+    whole = [{"seconds": seconds, "step": step} for seconds, step in ((9.0, 10), (11.0, 20), (13.5, 30), (16.0, 40))]
+    assert epoch_seconds(whole) == pytest.approx(2.5)  # the first is slow: kernels are built
+    assert epoch_seconds([*whole[:3], {"seconds": 13.6, "step": 31}]) == pytest.approx(2.5)  # cut by a limit of time
+    assert epoch_seconds([{"seconds": 4.0, "step": 7}]) == 4.0
+    assert epoch_seconds([whole[0], {"step": 20}, whole[2]]) is None and epoch_seconds([]) is None
+
+
+def test_methods_are_compared_where_one_network_learned_by_several(tmp_path: Path) -> None:
+    make.write_methods(tmp_path / "methods")
+    rows = rows_of(tmp_path / "methods")
+    assert rows.keys() == {"lif bptt", "lif sltt", "lif local"} and compares_methods(rows.values())
+    assert not compares_methods([rows["lif bptt"]])
+    assert all(row.pareto_memory for row in rows.values())
+    live = rows["lif sltt"].live_bytes
+    assert live is not None and live.mean == 420_000
+    for label, method in (("lif", "bptt"), ("alif", "sltt")):  # they differ in the network as well
+        make.write_run(tmp_path / "both", label, 0, config={"method": {"kind": method}})
+    assert not compares_methods(rows_of(tmp_path / "both").values()) and "lif" in rows_of(tmp_path / "both")
+    make.write_run(tmp_path / "old", "lif", 0)  # a description of before there were methods
+    assert not compares_methods(rows_of(tmp_path / "old").values())
 
 
 def test_unknown_energy_is_no_frontier_and_no_crash(tmp_path: Path) -> None:
@@ -156,6 +201,14 @@ def test_the_headline_names_the_best_and_its_cost(tmp_path: Path) -> None:
     )
     assert "Its lead over lif (31.0 ± 1.0 %) holds at 95 % confidence, with 3 seeds." in text
     assert "The least energy goes to lif: 10.0 nJ per inference, 4 times less, for 31.0 ± 1.0 %." in text
+
+
+def test_the_headline_of_methods_speaks_of_memory(tmp_path: Path) -> None:
+    make.write_methods(tmp_path)
+    text = plain(headline(summarize(load_runs(tmp_path))))
+    assert "lif bptt scores best of 3 models: accuracy 91.5 ± 0.7 % over 2 seeds, at 8.00 MB kept for backward" in text
+    assert "The least memory goes to lif local: 90.0 kB kept for backward, 89 times less, for 70.5 ± 0.7 %." in text
+    assert "energy" not in text
 
 
 def test_the_headline_admits_overlap_and_single_seeds(tmp_path: Path) -> None:

@@ -62,6 +62,24 @@ def test_a_narrow_terminal_gets_fewer_columns_never_broken_ones(comparison: Path
     assert len(text.splitlines()) == len(printed(comparison).splitlines())
 
 
+def test_methods_differ_in_memory_first(tmp_path: Path) -> None:
+    make.write_methods(tmp_path)
+    wide, narrow = printed(tmp_path), printed(tmp_path, 62)
+    heads = ["model", "accuracy", "↑", "seeds", "memory", "alive"]
+    assert wide.splitlines()[2].split()[:6] == heads and "energy, time, memory" in wide
+    assert "lif sltt" in wide and "250 kB" in wide and "420 kB" in wide and "3.00 s" in wide
+    assert "memory: most that is kept for backward at once in an update of 32 sequences; alive: most that" in wide
+    assert narrow.splitlines()[2].split() == [*heads[:5], "an", "epoch"] and "energy" not in narrow
+    assert all(cell_len(line.rstrip()) <= 62 for line in narrow.splitlines())
+
+
+def test_what_an_older_run_did_not_measure_is_missing(comparison: Path) -> None:
+    best = printed(comparison).splitlines()[4].split()
+    heads = printed(comparison).splitlines()[2]
+    assert heads.split()[-2:] == ["alive", "pareto"] and "most that is kept" not in printed(comparison)
+    assert best[best.index("MB") + 1] == "–"
+
+
 def test_markup_in_a_label_stays_text(tmp_path: Path) -> None:
     make.write_run(tmp_path, "[red]a|b*", 0, directory="own-s0-000000000000")
     assert "[red]a|b*" in printed(tmp_path)
@@ -93,7 +111,16 @@ def test_one_run_in_full(comparison: Path) -> None:
     record = load_runs(comparison)[1]
     Console(file=out, width=120).print(run_table(record))
     text = out.getvalue().replace("\u00a0", " ")
-    for part in (record.id, "accuracy ↑", "31.0 %", "12, best at 12", "c – compiled with cc", "memory", "4.30 MB"):
+    for part in (
+        record.id,
+        "accuracy ↑",
+        "31.0 %",
+        "12, best at 12",
+        "c – compiled with cc",
+        "memory",
+        "4.30 MB",
+        "an epoch",
+    ):
         assert part in text
 
 

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .comparison import Outcome, compare, plan_comparison, run_all
+    from .comparison import Comparison, Outcome, compare, run_all
     from .config import Budget, RunConfig
     from .loop import Interrupted
     from .plugins import load_plugin
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Budget": "config",
+    "Comparison": "comparison",
     "Interrupted": "loop",
     "Outcome": "comparison",
     "Probe": "probe_run",
@@ -34,7 +35,6 @@ _HOME = {
     "load_plugin": "plugins",
     "load_run": "store",
     "load_runs": "store",
-    "plan_comparison": "comparison",
     "probe": "probe_run",
     "run_all": "comparison",
     "summarize": "summary",
@@ -44,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "Budget",
+    "Comparison",
     "Interrupted",
     "Outcome",
     "Probe",
@@ -57,7 +58,6 @@ __all__ = [
     "load_plugin",
     "load_run",
     "load_runs",
-    "plan_comparison",
     "probe",
     "run_all",
     "summarize",

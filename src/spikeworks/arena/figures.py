@@ -1,4 +1,4 @@
-"""The figures of a report as inline SVG: learning curves, cost against score, rasters, confusion, rates.
+"""Figures of a report as inline SVG: learning curves, rasters, confusion; those of costs stand in ``costs.py``.
 
 Every function returns one ``<svg>`` element, or ``None`` where the runs hold nothing to draw.
 T time, C channels, N neurons, K classes.
@@ -7,16 +7,15 @@ T time, C channels, N neurons, K classes.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from spikeworks.measure import stats
 
 from ..core import quantities
-from .labels import CHARACTER, label_ends, label_points, label_room, short
+from .labels import CHARACTER, label_ends, label_room, short
 from .store import Sample
-from .summary import Estimate, Metric, Row, frontier, number
+from .summary import Row, metric_of, number
 from .svg import FONT, INK, MUTED, PAPER, WIDTH, Style, box, drawing, grid, to_svg
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ def learning_curves(rows: Sequence[Row], look: Mapping[str, Style], name: str) -
     curves = [(row, curve) for row in rows if (curve := _validation(row))]
     if not curves:
         return None
-    metric = _metric(rows)
-    scale = _scale(metric)
+    metric = metric_of(rows)
+    scale = metric.scale
     with drawing(WIDTH, 3.1) as figure:
         axes = figure.add_axes(box(WIDTH, 3.1, right=label_room([row.label for row, _ in curves])))
         ends = []
@@ -52,66 +51,13 @@ def learning_curves(rows: Sequence[Row], look: Mapping[str, Style], name: str) -
             axes.plot(epochs, middle, color=style.color, linestyle=style.dash, marker=marker, markersize=5)
             ends.append((epochs[-1], middle[-1], row.label, style))
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"validation {_axis_name(metric)}")
+        axes.set_ylabel(f"validation {metric.axis}")
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.02)
         grid(axes, "y")
         label_ends(axes, ends, 3.1)
-        return to_svg(figure, name, f"Validation {metric.name} against epoch for {_joined(rows)}")
-
-
-def score_against_energy(rows: Sequence[Row], look: Mapping[str, Style], name: str) -> str | None:
-    """Test score against memory-aware energy per inference, with the frontier."""
-    return _pareto(rows, look, name, lambda row: row.energy_memory, "energy per inference", quantities.energy, 1.0)
-
-
-def score_against_time(rows: Sequence[Row], look: Mapping[str, Style], name: str) -> str | None:
-    """Test score against time spent training, with the frontier."""
-    longest = max((row.train_seconds.mean for row in rows if row.train_seconds is not None), default=0.0)
-    unit = 1.0 if longest < 120 else 60.0 if longest < 7200 else 3600.0
-    return _pareto(rows, look, name, lambda row: row.train_seconds, "training time", quantities.duration, unit)
-
-
-def _pareto(
-    rows: Sequence[Row],
-    look: Mapping[str, Style],
-    name: str,
-    cost: Callable[[Row], Estimate | None],
-    axis: str,
-    show: Callable[[float], str],
-    unit: float,
-) -> str | None:
-    """Score against a cost on a logarithmic axis whose ticks are round multiples of ``unit``.
-
-    Rows without the cost or with zero cost are left out.
-    """
-    points = [row for row in rows if row.score is not None and (c := cost(row)) is not None and c.mean > 0]
-    if not points:
-        return None
-    metric = _metric(rows)
-    scale = _scale(metric)
-    with drawing(WIDTH, 3.1) as figure:
-        axes = figure.add_axes(box(WIDTH, 3.1, right=0.15))
-        axes.set_xscale("log")
-        placed, bars = [], []
-        for row in points:
-            style, score, price = look[row.label], row.score, cost(row)
-            assert score is not None and price is not None
-            x, y = price.mean, scale * score.mean
-            wide, high = min(price.spread or 0.0, 0.9 * x), scale * (score.spread or 0.0)
-            axes.errorbar(
-                x, y, yerr=high or None, xerr=wide or None, fmt=style.marker, color=style.color, markersize=8,
-                elinewidth=1.3, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3,
-            )  # fmt: skip
-            bars += [((x - wide, y), (x + wide, y)), ((x, y - high), (x, y + high))]
-            placed.append((x, y, row.label, style))
-        _log_ticks(axes, [x for x, _, _, _ in placed], show, unit)
-        axes.margins(y=0.16)
-        axes.set_xlabel(f"{axis} (log scale)")
-        axes.set_ylabel(f"test {_axis_name(metric)}")
-        grid(axes, "both")
-        label_points(axes, placed, bars, _frontier_line(axes, frontier(points, cost), cost, metric))
-        return to_svg(figure, name, f"Test {metric.name} against {axis} for {_joined(points)}")
+        names = ", ".join(row.label for row in rows)
+        return to_svg(figure, name, f"Validation {metric.name} against epoch for {names}")
 
 
 def raster(sample: Sample, style: Style, name: str) -> str | None:
@@ -194,71 +140,6 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], style: Style, name: st
         return to_svg(figure, name, f"Confusion matrix over {size} classes, rows in percent")
 
 
-def spike_rate_bars(rows: Sequence[Row], look: Mapping[str, Style], name: str) -> str | None:
-    """Share of neurons and steps that spike, per block, one group of bars a model."""
-    shown = [row for row in rows if row.spike_rates]
-    if not shown:
-        return None
-    groups = [
-        (row.label, look[row.label], [(100 * rate, f"{quantities.percent(rate)}") for rate in row.spike_rates])
-        for row in shown
-    ]
-    return _bars(groups, name, "neurons that spike in a step, %", f"Spike rates per block for {_joined(shown)}")
-
-
-def energy_bars(rows: Sequence[Row], look: Mapping[str, Style], name: str) -> str | None:
-    """Memory-aware energy per inference, stacked over layers; a model with an unknown part is left out."""
-    shown = [(row, layers) for row in rows if (layers := _known_layers(row))]
-    if not any(sum(layers) for _, layers in shown):
-        return None
-    height = 0.62 + 0.44 * len(shown)
-    with drawing(WIDTH, height) as figure:
-        room = label_room([row.label for row, _ in shown])
-        axes = figure.add_axes(box(WIDTH, height, left=room, right=0.72, top=0.1))
-        for i, (row, layers) in enumerate(shown):
-            start = 0.0
-            for j, nanojoule in enumerate(layers):
-                axes.barh(
-                    i, nanojoule, left=start, height=0.6, color=look[row.label].color,
-                    alpha=(1.0, 0.55, 0.78, 0.38)[j % 4], edgecolor=PAPER, linewidth=0.8,
-                )  # fmt: skip
-                start += nanojoule
-            axes.annotate(
-                quantities.energy(start), (start, i), (4, 0), textcoords="offset points", va="center",
-                fontsize=FONT - 1, color=INK,
-            )  # fmt: skip
-        _bar_axes(axes, [row.label for row, _ in shown])
-        axes.xaxis.set_major_formatter(lambda value, _: _round(quantities.energy(value)) if value else "0")
-        axes.locator_params(axis="x", nbins=4)
-        axes.set_xlabel("energy per inference, by layer from the input to the readout")
-        return to_svg(figure, name, f"Energy per layer for {_joined([row for row, _ in shown])}")
-
-
-def _known_layers(row: Row) -> list[float]:
-    parts = [aware for _, _, aware in energy_layers(row)]
-    known = [part for part in parts if part is not None]
-    return known if len(known) == len(parts) else []
-
-
-def energy_layers(row: Row) -> list[tuple[str, float | None, float | None]]:
-    """Per layer: name, convention nJ and memory-aware nJ, mean over seeds; ``None`` where one is not known."""
-    tables = []
-    for record in row.records:
-        layers = (record.result.get("energy") or {}).get("layers")
-        if isinstance(layers, list):
-            tables.append([layer for layer in layers if isinstance(layer, dict)])
-    tables = [table for table in tables if [x.get("name") for x in table] == [x.get("name") for x in tables[0]]]
-    return [
-        (str(same[0].get("name")), _known_mean(same, "convention_nj"), _known_mean(same, "memory_aware_nj"))
-        for same in zip(*tables, strict=True)
-    ]
-
-
-def _known_mean(layers: Sequence[dict[str, Any]], key: str) -> float | None:
-    values = [value for layer in layers if (value := number(layer, key)) is not None]
-    return stats.mean(values) if len(values) == len(layers) else None
-
-
 def _validation(row: Row) -> list[tuple[int, float, float]]:
     """Epoch, mean and spread over seeds, as far as every seed has a finite value."""
     seeds = []
@@ -271,57 +152,6 @@ def _validation(row: Row) -> list[tuple[int, float, float]]:
         if all(value is not None for value in values):
             curve.append((epoch, stats.mean(values), stats.spread(values) or 0.0))
     return curve
-
-
-def _metric(rows: Sequence[Row]) -> Metric:
-    return next((row.metric for row in rows if row.metric is not None), Metric("score", "", True))
-
-
-def _scale(metric: Metric) -> float:
-    return 100.0 if metric.unit == "fraction" else 1.0
-
-
-def _axis_name(metric: Metric) -> str:
-    unit = quantities.shown_unit(metric.unit)
-    return f"{metric.name}{f', {unit}' if unit else ''}{'' if metric.higher_is_better else ' (lower is better)'}"
-
-
-def _joined(rows: Sequence[Row]) -> str:
-    return ", ".join(row.label for row in rows)
-
-
-def _log_ticks(axes: Axes, values: Sequence[float], show: Callable[[float], str], unit: float) -> None:
-    """Limits with air on both sides and as many round ticks as can be read."""
-    low, high = math.log10(min(values) / unit), math.log10(max(values) / unit)
-    air = max(0.12 * (high - low), 0.18)
-    low, high = low - air, high + air
-    width = high - low
-    steps = (1, 1.5, 2, 3, 5, 7) if width < 0.9 else (1, 2, 5) if width < 1.9 else (1, 3) if width < 2.8 else (1,)
-    decades = range(math.floor(low), math.ceil(high) + 1)
-    ticks = [unit * m * 10.0**d for d in decades for m in steps if 10**low <= m * 10.0**d <= 10**high]
-    axes.set_xlim(unit * 10**low, unit * 10**high)
-    axes.set_xticks(ticks, [_round(show(tick)) for tick in ticks])
-    axes.set_xticks([], minor=True)
-
-
-def _round(text: str) -> str:
-    """A tick without trailing zeros: ``20 nJ`` for ``20.0 nJ``."""
-    return re.sub(r"(\.\d*?)0+(?!\d)", r"\1", text).replace(".\u00a0", "\u00a0")
-
-
-def _frontier_line(
-    axes: Axes, chosen: Sequence[Row], cost: Callable[[Row], Estimate | None], metric: Metric
-) -> list[tuple[float, float]]:
-    """What is reachable at a cost: a staircase through the frontier, out to the right border; its corners."""
-    scale = _scale(metric)
-    xs = [price.mean for row in chosen if (price := cost(row)) is not None]
-    ys = [scale * row.score.mean for row in chosen if row.score is not None]
-    limits = axes.get_ylim()
-    ends = zip([*xs[1:], axes.get_xlim()[1]], ys, strict=True)
-    corners = [corner for x, (end, y) in zip(xs, ends, strict=True) for corner in ((x, y), (end, y))]
-    axes.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
-    axes.set_ylim(limits)
-    return corners
 
 
 def _draw_input(axes: Axes, signal: np.ndarray) -> str:
@@ -367,32 +197,3 @@ def _draw_spikes(axes: Axes, spikes: np.ndarray, style: Style) -> str:
         )
     which = f"{neurons} neurons" if shown == neurons else f"{shown} of {neurons} neurons"
     return f"{which}, {quantities.percent(rate)} spiking" if rate else f"{which}, silent"
-
-
-def _bars(
-    groups: Sequence[tuple[str, Style, Sequence[tuple[float, str]]]], name: str, axis: str, description: str
-) -> str:
-    """Horizontal bars in groups, a value at the end of each."""
-    most = max(len(bars) for _, _, bars in groups)
-    height = 0.62 + len(groups) * (0.12 + 0.17 * max(most, 1.5))
-    with drawing(WIDTH, height) as figure:
-        room = label_room([label for label, _, _ in groups])
-        axes = figure.add_axes(box(WIDTH, height, left=room, right=1.0 if most > 1 else 0.6, top=0.1))
-        for i, (_, style, bars) in enumerate(groups):
-            thick = 0.78 / most
-            for j, (value, text) in enumerate(bars):
-                y = i + (j - (len(bars) - 1) / 2) * thick
-                axes.barh(y, value, height=0.86 * thick, color=style.color, alpha=1 - 0.18 * min(j, 3))
-                axes.annotate(text if len(bars) == 1 else f"{text}  block {j + 1}", (value, y), (4, 0),
-                              textcoords="offset points", va="center", fontsize=FONT - 1.5, color=INK)  # fmt: skip
-        _bar_axes(axes, [label for label, _, _ in groups])
-        axes.set_xlabel(axis)
-        return to_svg(figure, name, description)
-
-
-def _bar_axes(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
-    axes.tick_params(axis="y", labelcolor=INK, labelsize=FONT)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    grid(axes, "x")

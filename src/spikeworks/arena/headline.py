@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..core import quantities
-from .summary import Row, frontier, separated
+from .summary import Estimate, Row, compares_methods, frontier, separated
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cost:
+    """What a good score is bought with: its name, where it stands, and how it is said."""
+
+    name: str
+    of: Callable[[Row], Estimate | None]
+    say: Callable[[float], str]
+
+
+_ENERGY = _Cost("energy", lambda row: row.energy_memory, lambda nj: f"{quantities.energy(nj)} per inference")
+_MEMORY = _Cost("memory", lambda row: row.saved_bytes, lambda size: f"{quantities.size(size)} kept for backward")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +38,9 @@ def headline(rows: Sequence[Row]) -> Headline:
 
     Args:
         rows: of one task, the best first, as :func:`spikeworks.arena.summary.summarize` returns them.
+            The cost is memory where they differ in how they learned, else energy.
     """
+    cost = _MEMORY if compares_methods(rows) else _ENERGY
     scored = [row for row in rows if row.score is not None]
     if not scored:
         failed = sum(len(row.failed) for row in rows)
@@ -39,8 +54,8 @@ def headline(rows: Sequence[Row]) -> Headline:
         verb = f"and {_names(tied)} share the best score:"
     else:
         verb = f"scores best of {len(scored)} models:"
-    lead = f"{best.label} {verb} {_score(best)}{_cost(best)}."
-    return Headline(lead, tuple(filter(None, (_certainty(best, others), _cheaper(best, scored)))))
+    lead = f"{best.label} {verb} {_score(best)}{_cost(best, cost)}."
+    return Headline(lead, tuple(filter(None, (_certainty(best, others), _cheaper(best, scored, cost)))))
 
 
 def _score(row: Row) -> str:
@@ -55,10 +70,10 @@ def _value(row: Row) -> str:
     return quantities.score(row.score.mean, row.score.spread, row.metric.unit)
 
 
-def _cost(row: Row) -> str:
+def _cost(row: Row, cost: _Cost) -> str:
     costs = []
-    if row.energy_memory is not None:
-        costs.append(f"{quantities.energy(row.energy_memory.mean)} per inference")
+    if (price := cost.of(row)) is not None:
+        costs.append(cost.say(price.mean))
     if row.train_seconds is not None:
         costs.append(f"{quantities.duration(row.train_seconds.mean)} of training")
     return f", at {' and '.join(costs)}" if costs else ""
@@ -97,19 +112,19 @@ def _overlap(first: Row, second: Row) -> bool:
     return abs(first.score.mean - second.score.mean) <= reach
 
 
-def _cheaper(best: Row, scored: Sequence[Row]) -> str | None:
-    """What the least energy buys."""
-    known = [row for row in scored if row.energy_memory is not None and row.energy_memory.mean > 0]
-    if len(known) < 2 or best.energy_memory is None:
+def _cheaper(best: Row, scored: Sequence[Row], cost: _Cost) -> str | None:
+    """What the least energy or memory buys."""
+    known = [row for row in scored if (price := cost.of(row)) is not None and price.mean > 0]
+    if len(known) < 2 or best not in known:
         return None
-    least = frontier(known, lambda row: row.energy_memory)[0]
-    if least is best:
-        return f"{best.label} also needs the least energy."
-    assert least.energy_memory is not None
-    times = best.energy_memory.mean / least.energy_memory.mean
+    least = frontier(known, cost.of)[0]
+    most, fewest = (price.mean for row in (best, least) if (price := cost.of(row)) is not None)
+    if most == fewest:
+        return f"{best.label} also needs the least {cost.name}."
+    times = most / fewest
     return (
-        f"The least energy goes to {least.label}: {quantities.energy(least.energy_memory.mean)} per inference, "
-        f"{times:.2g} times less, for {_value(least)}."
+        f"The least {cost.name} goes to {least.label}: {cost.say(fewest)}, "
+        f"{times:.{2 if times >= 2 else 3}g} times less, for {_value(least)}."
     )
 
 

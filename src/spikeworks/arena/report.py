@@ -1,8 +1,9 @@
 """One self-contained HTML page about a folder of runs: nothing is loaded from elsewhere.
 
-The page holds the headline in words, the table, learning curves, score against energy and time,
-spike rasters, confusion matrices, rates, energy per layer, and how all of it was measured. It
-follows the reader's light or dark theme, fits a phone and prints.
+The page holds the headline in words, the table, learning curves, score against energy, time and
+memory, spike rasters, confusion matrices, rates, energy per layer, and how all of it was measured.
+Memory comes first where learning methods are compared. The page follows the reader's light or dark
+theme, fits a phone and prints.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core import quantities
-from . import figures
+from . import costs, figures
 from .headline import headline
 from .page import render_page, write_page
 from .store import RunRecord, load_runs
-from .summary import Row, summarize
+from .summary import Row, compares_methods, summarize
 from .svg import Style, styles
 from .table import columns
 
@@ -45,7 +46,11 @@ def write_report(root: str | Path, output: str | Path, task: str | None = None, 
         >>> write_report("runs", "report.html")  # doctest: +SKIP
         PosixPath('report.html')
     """
-    records = load_runs(root, task=task)
+    return write_records(load_runs(root, task=task), output, command)
+
+
+def write_records(records: Sequence[RunRecord], output: str | Path, command: str | None = None) -> Path:
+    """Write the report of chosen runs, as :func:`write_report` does of all below a folder."""
     output = write_page(render(records, command=command), output, "report.html")
     _log.info("wrote the report of %d runs to %s", len(records), output)
     return output
@@ -85,17 +90,36 @@ def _task(index: int, task: str, rows: list[Row], look: Mapping[str, Style]) -> 
         "rows": [{"row": row, "color": look[row.label].index} for row in rows],
         "machines": _machines(rows),
         "loops": _loops(rows),
-        "curves": figures.learning_curves(rows, look, f"{key}-curves"),
-        "energy": figures.score_against_energy(rows, look, f"{key}-energy"),
-        "time": figures.score_against_time(rows, look, f"{key}-time"),
-        "rates": figures.spike_rate_bars(rows, look, f"{key}-rates"),
-        "layers": figures.energy_bars(rows, look, f"{key}-layers"),
+        "pictures": _pictures(rows, look, key),
+        "layers": costs.energy_bars(rows, look, f"{key}-layers"),
         "uncounted": [row.label for row in rows if row.score is not None and row.energy_memory is None],
-        "layer_tables": [(row.label, _layer_table(row)) for row in rows if figures.energy_layers(row)],
+        "layer_tables": [(row.label, _layer_table(row)) for row in rows if costs.energy_layers(row)],
         "rasters": [panel for i, row in enumerate(rows) if (panel := _raster(row, look, f"{key}-raster{i}"))],
         "confusions": [panel for i, row in enumerate(rows) if (panel := _confusion(row, look, f"{key}-confusion{i}"))],
         "details": [_detail(row) for row in rows],
     }
+
+
+def _pictures(rows: list[Row], look: Mapping[str, Style], key: str) -> list[tuple[str, str, str]]:
+    """Title, explanation and drawing of what compares the rows, the most telling first."""
+    reachable = "The dashed line is what is reachable at each cost."
+    memory = [
+        ("Memory of an update", "The most that is kept for backward, and the most that is alive, at once.",
+         costs.memory_bars(rows, look, f"{key}-memory")),
+        ("Score against memory", f"Kept for backward in an update. {reachable}",
+         costs.score_against_memory(rows, look, f"{key}-kept")),
+    ]  # fmt: skip
+    others = [
+        ("Score against energy", f"Memory-aware model. {reachable}",
+         costs.score_against_energy(rows, look, f"{key}-energy")),
+        ("Score against training time", reachable, costs.score_against_time(rows, look, f"{key}-time")),
+        ("Learning curves", "Validation score; a curve ends where its first seed stopped.",
+         figures.learning_curves(rows, look, f"{key}-curves")),
+        ("Spike rates", "Share of neurons that spike in a step, per block; fewer spikes cost less energy.",
+         costs.spike_rate_bars(rows, look, f"{key}-rates")),
+    ]  # fmt: skip
+    ordered = [*memory, *others] if compares_methods(rows) else [*others, *memory]
+    return [(title, about, svg) for title, about, svg in ordered if svg is not None]
 
 
 def _about(task: str) -> str | None:
@@ -112,7 +136,7 @@ def _about(task: str) -> str | None:
 
 def _layer_table(row: Row) -> list[tuple[str, str, str]]:
     return [
-        (name, quantities.energy(plain), quantities.energy(aware)) for name, plain, aware in figures.energy_layers(row)
+        (name, quantities.energy(plain), quantities.energy(aware)) for name, plain, aware in costs.energy_layers(row)
     ]
 
 

@@ -81,6 +81,7 @@ class Run:
         join(device)
         done = agree(self.result() if first() else None)
         if done is not None:
+            self._check_plugins()
             return _unless_diverged(done)
         task = self.config.task.build(self.data_root)
         for split in SPLITS:  # what cannot work shows before anything is written
@@ -127,6 +128,8 @@ class Run:
     ) -> dict[str, Any]:
         path = self.directory / "checkpoint.safetensors"
         resumes = agree(path.exists())
+        if resumes:
+            self._check_plugins()
         if first():
             self._describe(resumes)
         budget, config = self.config.budget, self.config
@@ -173,6 +176,16 @@ class Run:
         progress.ended(self.config, result)
         return result
 
+    def _check_plugins(self) -> None:
+        """Raise RunError where a part that the user wrote is not what this run was begun with."""
+        for name, source in plugin_sources(self.config).items():
+            path = self.directory / name
+            if path.exists() and path.read_text(encoding="utf-8") != source:
+                raise RunError(
+                    f"{path} is not the plugin that is loaded now.",
+                    "register what you changed under another name, or remove the directory",
+                )
+
     def _describe(self, resumes: bool) -> None:
         """Write the description and the environment; a resumed run keeps both and notes the time."""
         path = self.directory / "config.json"
@@ -180,7 +193,7 @@ class Run:
         if path.exists() and resumes:
             _check_same(path, self.config)
         write_json(path, description)
-        for name, source in plugin_sources(self.config.model).items():
+        for name, source in plugin_sources(self.config).items():
             write_text(self.directory / name, source)
         around = environment()
         path = self.directory / "environment.json"

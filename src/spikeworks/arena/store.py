@@ -202,12 +202,14 @@ def _read_run(path: Path) -> RunRecord:
         problem = "; ".join(filter(None, ["no result.json", _progress(metrics, config), metrics_problem]))
     guess = re.fullmatch(r"(?P<label>.+?)(-s(?P<seed>\d+))?(-[0-9a-f]{6,})?", path.name)
     kind = _kind(config, "model", "neuron") or (guess["label"] if guess else path.name)
+    method = _kind(config, "method")
+    shown = (guess["label"] if guess else kind) + ("" if method in (None, "", "bptt") else f" {method}")
     seed = result.get("seed", config.get("seed", int(guess["seed"]) if guess and guess["seed"] else None))
     return RunRecord(
         path=path,
         id=path.name,
         task=str(result.get("task") or _kind(config, "task") or path.parent.name),
-        label=str(result.get("label") or config.get("label") or kind),
+        label=str(result.get("label") or config.get("label") or shown),
         model=str(result.get("model") or kind),
         seed=seed if isinstance(seed, int) else None,
         status=status,

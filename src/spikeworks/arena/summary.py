@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
+from spikeworks.core import quantities
 from spikeworks.core.config import canonical_json
 from spikeworks.measure import stats
 
@@ -43,6 +46,17 @@ class Metric:
     unit: str
     higher_is_better: bool
 
+    @property
+    def scale(self) -> float:
+        """What a score is multiplied by before it is drawn."""
+        return 100.0 if self.unit == "fraction" else 1.0
+
+    @property
+    def axis(self) -> str:
+        """The name beside an axis: ``accuracy, %``."""
+        unit = quantities.shown_unit(self.unit)
+        return f"{self.name}{f', {unit}' if unit else ''}{'' if self.higher_is_better else ' (lower is better)'}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -55,14 +69,15 @@ class Row:
         score, validation: test and validation score at the chosen epoch.
         parameters: trainable parameters.
         train_rate, inference_rate: samples per second.
-        saved_bytes: bytes that autograd saves for backward.
+        saved_bytes, live_bytes: the most that an update keeps for backward at once, and the most that it
+            holds alive at once, beside weights, the optimiser's state and the batch.
         energy_convention, energy_memory: nJ per inference, by the plain convention and by the
             memory-aware model.
         spike_rate: spikes per neuron and step, mean over blocks; ``spike_rates`` per block.
-        train_seconds: seconds spent training.
+        train_seconds: seconds spent training; ``epoch_seconds``: of an epoch, the median of each run.
         best: nothing in this task scores better on average.
-        pareto_energy, pareto_time: no row scores at least as well for less energy
-            (memory-aware) or less training time.
+        pareto_energy, pareto_time, pareto_memory: no row scores at least as well for less energy
+            (memory-aware), less training time, or fewer bytes kept for backward.
         records: the finished runs behind the row; ``failed``: the others.
     """
 
@@ -77,16 +92,25 @@ class Row:
     train_rate: Estimate | None
     inference_rate: Estimate | None
     saved_bytes: Estimate | None
+    live_bytes: Estimate | None
     energy_convention: Estimate | None
     energy_memory: Estimate | None
     spike_rate: Estimate | None
     spike_rates: tuple[float, ...]
     train_seconds: Estimate | None
+    epoch_seconds: Estimate | None
     records: tuple[RunRecord, ...]
     failed: tuple[RunRecord, ...]
     best: bool = False
     pareto_energy: bool = False
     pareto_time: bool = False
+    pareto_memory: bool = False
+
+    @property
+    def frontiers(self) -> tuple[str, ...]:
+        """The costs of which no row buys as good a score with less."""
+        flags = {"energy": self.pareto_energy, "time": self.pareto_time, "memory": self.pareto_memory}
+        return tuple(name for name, member in flags.items() if member)
 
 
 def summarize(records: Iterable[RunRecord]) -> list[Row]:
@@ -102,16 +126,26 @@ def summarize(records: Iterable[RunRecord]) -> list[Row]:
 
 
 def frontier(rows: Sequence[Row], cost: Callable[[Row], Estimate | None]) -> list[Row]:
-    """Rows that no other row beats in score and ``cost`` at once, cheapest first."""
+    """Rows that no other row beats in score and ``cost`` at once, cheapest first; equals stand side by side."""
     usable = [row for row in rows if row.score is not None and row.metric is not None and cost(row) is not None]
     points = [(_mean(cost(row)), -_goodness(row), row) for row in usable]
     chosen: list[Row] = []
-    limit = math.inf
-    for _, badness, row in sorted(points, key=lambda point: point[:2]):
-        if badness < limit:
+    last = (0.0, math.inf)
+    for price, badness, row in sorted(points, key=lambda point: point[:2]):
+        if badness < last[1] or (price, badness) == last:
             chosen.append(row)
-            limit = badness
+            last = (price, badness)
     return chosen
+
+
+def compares_methods(rows: Iterable[Row]) -> bool:
+    """Whether a network among the rows learned by more than one method: then memory is what tells them apart."""
+    return _several_methods([record for row in rows for record in (*row.records, *row.failed)])
+
+
+def metric_of(rows: Iterable[Row]) -> Metric:
+    """The metric of the first row that has one."""
+    return next((row.metric for row in rows if row.metric is not None), Metric("score", "", True))
 
 
 def separated(first: Row, second: Row) -> bool | None:
@@ -141,6 +175,22 @@ def _task_key(record: RunRecord) -> str:
     return canonical_json(record.config.get("task", {}))
 
 
+def _label(record: RunRecord, methods: bool) -> str:
+    """The name of a run; one that learned by the default names its method where there are others beside it."""
+    method = record.config.get("method")
+    default = isinstance(method, dict) and method.get("kind") == "bptt" and not record.config.get("label")
+    return f"{record.label} bptt" if methods and default else record.label
+
+
+def _several_methods(records: Iterable[RunRecord]) -> bool:
+    methods: dict[str, set[str]] = {}
+    for record in records:
+        if {"model", "method"} <= record.config.keys():  # runs of before there were methods say nothing
+            network = canonical_json(record.config["model"])
+            methods.setdefault(network, set()).add(canonical_json(record.config["method"]))
+    return any(len(found) > 1 for found in methods.values())
+
+
 def _model_key(record: RunRecord) -> str:
     if not record.config:  # nothing is known: never mix such runs
         return f"{record.label} {record.path}"
@@ -151,15 +201,20 @@ def _task_rows(task: str, records: Sequence[RunRecord]) -> list[Row]:
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(_model_key(record), []).append(record)
-    labels = _distinct([(g[0].label, {**g[0].config, "seed": None, "task": None}) for g in groups.values()])
+    methods = _several_methods(records)
+    labels = _distinct([(_label(g[0], methods), {**g[0].config, "seed": None, "task": None}) for g in groups.values()])
     rows = [_row(task, label, group) for label, group in zip(labels, groups.values(), strict=True)]
     scored = sorted((row for row in rows if row.score is not None), key=_goodness, reverse=True)
     top = _goodness(scored[0]) if scored else None
-    thrifty = {id(row) for row in frontier(scored, lambda row: row.energy_memory)}
-    quick = {id(row) for row in frontier(scored, lambda row: row.train_seconds)}
+    costs: dict[str, Callable[[Row], Estimate | None]] = {
+        "pareto_energy": lambda row: row.energy_memory,
+        "pareto_time": lambda row: row.train_seconds,
+        "pareto_memory": lambda row: row.saved_bytes,
+    }
+    members = {flag: {id(row) for row in frontier(scored, cost)} for flag, cost in costs.items()}
     flagged = [
         dataclasses.replace(
-            row, best=_goodness(row) == top, pareto_energy=id(row) in thrifty, pareto_time=id(row) in quick
+            row, best=_goodness(row) == top, **{flag: id(row) in chosen for flag, chosen in members.items()}
         )
         for row in scored
     ]
@@ -188,11 +243,13 @@ def _row(task: str, label: str, records: Sequence[RunRecord]) -> Row:
         train_rate=_over(finished, "speed", "train_samples_per_second"),
         inference_rate=_over(finished, "speed", "inference_samples_per_second"),
         saved_bytes=_over(finished, "memory", "saved_bytes"),
+        live_bytes=_over(finished, "memory", "live_bytes"),
         energy_convention=_over(finished, "energy", "convention_nj"),
         energy_memory=_over(finished, "energy", "memory_aware_nj"),
         spike_rate=_estimate([stats.mean(rates) for r in finished if (rates := _rates(r))]),
         spike_rates=_block_rates(finished),
         train_seconds=_over(finished, "seconds"),
+        epoch_seconds=_estimate([seconds for r in finished if (seconds := _epoch_seconds(r)) is not None]),
         records=finished,
         failed=tuple(record for record in records if not record.finished),
     )
@@ -216,6 +273,17 @@ def number(node: Any, *keys: str) -> float | None:
     if isinstance(node, bool) or not isinstance(node, int | float) or not math.isfinite(node):
         return None
     return float(node)
+
+
+def _epoch_seconds(record: RunRecord) -> float | None:
+    """Median training seconds of an epoch; one that a limit of time cut short counts only where all are."""
+    ends = [(number(line, "seconds"), number(line, "step")) for line in record.metrics]
+    known = [(seconds, step) for seconds, step in ends if seconds is not None and step is not None]
+    if not known or len(known) < len(ends):
+        return None
+    epochs = [(late[0] - early[0], late[1] - early[1]) for early, late in pairwise([(0.0, 0.0), *known])]
+    longest = max(steps for _, steps in epochs)
+    return statistics.median(seconds for seconds, steps in epochs if steps == longest)
 
 
 def _estimate(values: Sequence[float]) -> Estimate | None:

@@ -1,7 +1,7 @@
 """The comparison as text: an aligned table for the terminal, and the same as Markdown.
 
-Columns are dropped from the right of a fixed order of importance until the table fits the
-terminal, so that a narrow window shows fewer columns instead of broken ones.
+The least important columns are dropped until the table fits the terminal, so that a narrow window
+shows fewer columns instead of broken ones. Models differ in energy first, learning methods in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..core import quantities
-from .summary import Estimate, Row, number, summarize
+from .summary import Estimate, Row, compares_methods, number, summarize
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _BEST = "★"
 _LABEL = 26  # characters of a model's name in a terminal of limited width
+_IMPORTANCE = (
+    "score", "seeds", "energy_memory", "train_seconds", "parameters", "spike_rate", "energy_convention", "train_rate",
+    "inference_rate", "saved_bytes", "pareto", "epoch_seconds", "live_bytes",
+)  # fmt: skip
+_OF_METHODS = (
+    "score", "seeds", "saved_bytes", "epoch_seconds", "live_bytes", "pareto", "train_seconds", "energy_memory",
+)  # fmt: skip
+"""What stays longest in a narrow terminal; the second where rows differ in how they learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,45 +47,52 @@ def _mean(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.mean
 
 
-def _pareto(row: Row) -> str:
-    marks = [name for name, member in (("energy", row.pareto_energy), ("time", row.pareto_time)) if member]
-    return ", ".join(marks) or quantities.MISSING
-
-
 def columns(rows: Sequence[Row]) -> list[Column]:
     """The columns of a table of these rows, from left to right, without the model's name."""
     metric = next((row.metric for row in rows if row.metric is not None), None)
     head = "score" if metric is None else f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
+    methods = compares_methods(rows)
+    importance: list[str] = list(dict.fromkeys((*_OF_METHODS, *_IMPORTANCE) if methods else _IMPORTANCE))
     q = quantities
 
-    def column(
-        key: str, head: str, pick: Callable[[Row], Estimate | None], show: Callable, about: str, importance: int
-    ):
-        return Column(key, head, lambda r: show(_mean(pick(r))), lambda r: _mean(pick(r)), about, importance)
+    def column(key: str, head: str, pick: Callable[[Row], Estimate | None], show: Callable, about: str) -> Column:
+        return Column(key, head, lambda r: show(_mean(pick(r))), lambda r: _mean(pick(r)), about, importance.index(key))
 
+    update = _update(rows)
+    memory = [
+        column("saved_bytes", "memory", lambda r: r.saved_bytes, q.size,
+               f"most that is kept for backward at once in {update}"),
+        column("live_bytes", "alive", lambda r: r.live_bytes, q.size,
+               f"most that is alive at once in {update}, beside weights, the optimiser's state and the batch"),
+    ]  # fmt: skip
     return [
         Column("score", head, score_text, lambda r: _mean(r.score),
-               "test score, mean ± standard deviation over seeds", 0),
-        Column("seeds", "seeds", seeds_text, lambda r: len(r.seeds), "finished seeds", 1),
-        column("parameters", "params", lambda r: r.parameters, q.count, "trainable parameters", 4),
+               "test score, mean ± standard deviation over seeds", importance.index("score")),
+        Column("seeds", "seeds", seeds_text, lambda r: len(r.seeds), "finished seeds", importance.index("seeds")),
+        *(memory if methods else ()),
+        column("parameters", "params", lambda r: r.parameters, q.count, "trainable parameters"),
         column("energy_memory", "energy", lambda r: r.energy_memory, q.energy,
-               "energy per inference, memory-aware model", 2),
+               "energy per inference, memory-aware model"),
         column("energy_convention", "4.6/0.9 pJ", lambda r: r.energy_convention, q.energy,
-               "energy per inference, plain convention of 4.6 pJ a multiply-add and 0.9 pJ an add", 6),
-        column("spike_rate", "spikes", lambda r: r.spike_rate, q.percent, "share of neurons and steps that spike", 5),
-        column("train_seconds", "train time", lambda r: r.train_seconds, q.duration, "time spent training", 3),
-        column("train_rate", "train speed", lambda r: r.train_rate, q.rate, "training samples per second", 7),
-        column("inference_rate", "infer speed", lambda r: r.inference_rate, q.rate, "inference samples per second", 8),
-        column("saved_bytes", "memory", lambda r: r.saved_bytes, q.size, _memory_about(rows), 9),
-        Column("pareto", "pareto", _pareto, lambda r: float(r.pareto_energy + r.pareto_time),
-               "no other model scores as well for less energy, or less training time", 10),
+               "energy per inference, plain convention of 4.6 pJ a multiply-add and 0.9 pJ an add"),
+        column("spike_rate", "spikes", lambda r: r.spike_rate, q.percent, "share of neurons and steps that spike"),
+        column("train_seconds", "train time", lambda r: r.train_seconds, q.duration, "time spent training"),
+        column("epoch_seconds", "an epoch", lambda r: r.epoch_seconds, q.duration,
+               "time spent training for an epoch, median over the epochs of a run; validation is not counted"),
+        column("train_rate", "train speed", lambda r: r.train_rate, q.rate, "training samples per second"),
+        column("inference_rate", "infer speed", lambda r: r.inference_rate, q.rate, "inference samples per second"),
+        *(() if methods else memory),
+        Column("pareto", "pareto", lambda r: ", ".join(r.frontiers) or q.MISSING, lambda r: float(len(r.frontiers)),
+               "no other model scores as well for less energy, less training time, or less memory kept for backward",
+               importance.index("pareto")),
     ]  # fmt: skip
 
 
-def _memory_about(rows: Sequence[Row]) -> str:
+def _update(rows: Sequence[Row]) -> str:
+    """An update, and of how many sequences where that is known."""
     batches = {number(record.result, "memory", "batch") for row in rows for record in row.records} - {None}
     sizes = ", ".join(f"{size:.0f}" for size in sorted(filter(None, batches)))
-    return f"most that is kept for backward at once in an update{f' of {sizes} sequences' if sizes else ''}"
+    return f"an update{f' of {sizes} sequences' if sizes else ''}"
 
 
 def score_text(row: Row) -> str:
@@ -170,7 +185,11 @@ def _drawn(task: str, rows: Sequence[Row], shown: Sequence[Column], longest: int
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(task), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    words = "; ".join(f"{c.head}: {c.about}" for c in shown if c.key in ("saved_bytes", "live_bytes"))
+    table = Table(
+        title=Text(task), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
+        caption=Text(words) if words and compares_methods(rows) else None, caption_justify="left",
+    )  # fmt: skip
     table.add_column("model", no_wrap=True, overflow="ellipsis")
     for column in shown:
         table.add_column(Text(column.head), justify="right", no_wrap=True)

@@ -74,8 +74,13 @@ def _sha256(path: str) -> str | None:
 
 
 def plugins(args: argparse.Namespace) -> list[str]:
-    """Load the user's files; the names of the neurons that they register."""
-    return [name for path in args.plugin for name in load_plugin(path)]
+    """Load the user's files, whatever they register; the names of the neurons among it."""
+    if not args.plugin:
+        return []
+    from ..recipes import RECIPES
+
+    beside = {"recipes": RECIPES}
+    return [name for path in args.plugin for name in load_plugin(path, beside).get("neurons", [])]
 
 
 def change(args: argparse.Namespace, dotted: Values) -> Callable[[RunConfig], RunConfig]:

@@ -30,9 +30,9 @@ def gradients(args: argparse.Namespace, dotted: Values) -> int:
     from ..arena.gradients import study_gradients
     from ..arena.run import Run
 
-    methods = chosen_methods(args.methods)
     run = None if args.trained is None else _trained(args, dotted)
     config = plain_run(args, dotted) if run is None else run.config
+    methods = chosen_methods(args.methods)  # a plugin may have brought some of them
     start = Run(dataclasses.replace(config, method=BPTTConfig()), args.out, args.data)
     task = config.task.build(args.data)
     device = resolve_device(config.device)

@@ -102,8 +102,9 @@ def _places(parser: Parser) -> None:
 
 def _plugin(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with your own neuron"
-    )
+        "--plugin", action="append", default=[], metavar="FILE",
+        help="Python file that registers your own neuron, network, learning method, task, optimizer ...",
+    )  # fmt: skip
 
 
 def _subject(parser: Parser, title: str) -> None:

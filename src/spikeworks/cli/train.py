@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..arena.comparison import Outcome, plan_comparison, run_all
+from ..arena.comparison import Comparison, run_all
 from ..arena.config import RunConfig
-from ..arena.plugins import load_plugin
+from ..arena.distributed import first
+from ..arena.report import write_records, write_report
 from ..arena.run import Run
+from ..arena.store import RunRecord, load_run
 from ..core.config import to_dict
 from ..core.errors import ConfigError
-from .describe import change, described_run, task_of
+from .describe import change, described_run, plugins, task_of
 from .leaves import Values, leaves
 from .memory import print_memory
 from .watch import Watch
@@ -37,9 +40,8 @@ def run(args: argparse.Namespace, dotted: Values) -> int:
 
 
 def compare(args: argparse.Namespace, dotted: Values) -> int:
-    """Train several neurons with several seeds and print the table."""
-    for path in args.plugin:
-        load_plugin(path)
+    """Train several neurons with several seeds, print the table and write the report."""
+    plugins(args)
     names, methods = _names(args.neurons), _names(args.methods)
     if methods and args.method:
         raise ConfigError(f"--methods names all that are compared; leave out --method {args.method}.")
@@ -52,22 +54,20 @@ def compare(args: argparse.Namespace, dotted: Values) -> int:
         )
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
-    configs = plan_comparison(
-        task_of(args, dotted),
-        names,
-        args.seeds,
-        methods=methods,
-        root=args.out,
-        data_root=args.data,
-        budget=args.budget,
-        change=change(args, dotted),
+    comparison = Comparison(
+        task_of(args, dotted), names, args.seeds, methods=methods, budget=args.budget, change=change(args, dotted)
     )
-    once = configs[: len(names) * max(1, len(methods))]
+    configs = comparison.plan(args.out, args.data)
+    once = configs[: len(configs) // args.seeds]
     if args.describe:
         return _print_settings(once, args.out)
     if args.predict_memory:
         return print_memory(once, args.out, args.data)
-    return _carry_out(configs, args)
+    code, records = _carry_out(configs, args)
+    page = configs[0].directory(args.out).parent / "comparison.html"
+    if first():
+        print(f"Report: {write_records(records, page, shlex.join(['spikeworks', *sys.argv[1:]]))}")
+    return code
 
 
 def _names(given: str | None) -> list[str]:
@@ -76,19 +76,19 @@ def _names(given: str | None) -> list[str]:
 
 def quickstart(args: argparse.Namespace, dotted: Values) -> int:
     """Four neurons on the built-in digits: table and report."""
-    from ..arena.report import write_report
     from ..recipes import quickstart_suite
 
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {args.seeds}.")
     configs = [change(args, dotted)(config) for config in quickstart_suite(args.seeds)]
-    code = _carry_out(configs, args)
+    code, _ = _carry_out(configs, args)
     page = write_report(args.out, Path(args.out) / "report.html", task=configs[0].task_name)
     print(f"Report: {page}")
     return code
 
 
-def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> int:
+def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> tuple[int, list[RunRecord]]:
+    """The exit code, and what was found."""
     with Watch(len(configs), args.quiet) as watch:
         outcomes = run_all(
             configs,
@@ -97,35 +97,35 @@ def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> int:
             progress=watch,
             checkpoint_seconds=args.checkpoint_seconds,
         )
-    _print_table(outcomes)
-    return 0 if any(outcome.result for outcome in outcomes) else 2
+    records = [load_run(o.directory) for o in outcomes if not isinstance(o.error, ConfigError)]
+    _print_table(records)
+    return 0 if any(outcome.result for outcome in outcomes) else 2, records
 
 
-def _print_table(outcomes: Sequence[Outcome]) -> None:
+def _print_table(records: Sequence[RunRecord]) -> None:
     from rich.console import Console
 
-    from ..arena.store import load_run
     from ..arena.summary import summarize
     from ..arena.table import tables
 
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    rows = summarize([load_run(o.directory) for o in outcomes if not isinstance(o.error, ConfigError)])
-    for table in tables(rows, console.width):
+    for table in tables(summarize(records), console.width):
         console.print(table)
 
 
 def _print_run(directory: Path) -> None:
     from rich.console import Console
 
-    from ..arena.store import load_run
     from ..arena.table import run_table
 
     Console(soft_wrap=True).print(run_table(load_run(directory)))
 
 
 def _print_settings(configs: Sequence[RunConfig], root: str) -> int:
-    for config in configs:
+    for number, config in enumerate(configs):
         print(f"# {config.directory(root)}")
+        if number == 0 and (notes := config.task.defaults().notes):
+            print(f"# {config.task_name}: {notes}")
         for name in ("method", "optimizer", "schedule"):
             print(f"--{name} {to_dict(getattr(config, name))['kind']}")
         for name, value in leaves(config):

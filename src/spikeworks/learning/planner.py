@@ -351,25 +351,24 @@ def fit(
     """
     search = _Search(network, budget, objective, example, selector, optimizer)
     blocks = len(network.blocks)
+    counts = [parts] if parts is not None else range(1, blocks + 1)
+    divided = [s for n in counts if len(s := partition(search.costs.blocks, n)) == n or parts is not None]
+    tried = [(segments, cut) for segments in divided for cut in _cuttings(cutting, example.length)]
     best: MemoryPlan | None = None
-    least: MemoryPlan | None = None
-    for count in [parts] if parts is not None else range(1, blocks + 1):
-        segments = partition(search.costs.blocks, count)
-        if parts is None and len(segments) < count:
+    for segments, cut in tried:
+        if search.at_least(segments, cut) > budget:
             continue
-        for cut in _cuttings(cutting, example.length):
-            bare = search.plan(segments, [()] * len(segments), cut)
-            least = bare if least is None or bare.total < least.total else least
-            if bare.total > budget:
-                continue
-            found = search.largest(segments, cut) or bare
-            if all(part.chosen for part in found.parts[:-1]):
-                return found
-            if best is None or _chosen(found) > _chosen(best):
-                best = found
+        bare = search.bare(segments, cut)
+        if bare.total > budget:
+            continue
+        found = search.largest(segments, cut) or bare
+        if all(part.chosen for part in found.parts[:-1]):
+            return found
+        if best is None or _chosen(found) > _chosen(best):
+            best = found
     if best is not None:
         return best
-    assert least is not None
+    least = min((search.bare(segments, cut) for segments, cut in tried), key=lambda plan: plan.total)
     dearest = max(least.parts, key=lambda part: part.running)
     raise ConfigError(
         f"A memory of {show_bytes(budget)} is too small: the least for this network is {show_bytes(least.total)} in "
@@ -415,6 +414,16 @@ class _Search:
         parts = make_parts(self.network, segments, chosen)
         cutting.begin(parts, self.example)
         return measured(self.network, parts, cutting, self.objective, self.example, self.optimizer, self._known)
+
+    def bare(self, segments: Sequence[Segment], cutting: Cutting) -> MemoryPlan:
+        """Without auxiliary blocks."""
+        return self.plan(segments, [()] * len(segments), cutting)
+
+    def at_least(self, segments: Sequence[Segment], cutting: Cutting) -> float:
+        """Bytes that no plan of these parts stays below: the network's weights, and what its dearest part keeps."""
+        sequences = cutting.size(self.example.length) * self.example.size
+        dearest = max(sum(self.costs.blocks[first : last + 1]) for first, last in segments)
+        return tensor_bytes(self.network.parameters()) * (1 + self._state) + sequences * dearest
 
     def largest(self, segments: Sequence[Segment], cutting: Cutting) -> MemoryPlan | None:
         """The choice of the largest allowance a part that fits; found among evenly spaced allowances."""
