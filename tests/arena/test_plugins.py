@@ -125,19 +125,8 @@ def test_every_registry_of_the_listing_can_be_added_to() -> None:
 def test_a_run_of_an_edited_plugin_is_not_taken_for_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "edited.py"
     path.write_text(worked_example("plugin-test-edited"))
-    command = [
-        "run",
-        *SMALL,
-        "--neuron",
-        "lif",
-        "--epochs",
-        "1",
-        "--out",
-        str(tmp_path / "runs"),
-        "--plugin",
-        str(path),
-    ]
-    command += ["--method", "plugin-test-edited"]
+    command = ["run", *SMALL, "--neuron", "lif", "--method", "plugin-test-edited", "--epochs", "1"]
+    command += ["--out", str(tmp_path / "runs"), "--plugin", str(path)]
     assert main(command) == 0
     assert main(command) == 0
     (kept,) = (tmp_path / "runs").glob("*/*/edited.py")
