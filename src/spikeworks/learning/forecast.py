@@ -29,7 +29,7 @@ from ..core.batch import Batch
 from ..core.credit import set_credit
 from ..core.state import State, detach
 from ..optim import SGDConfig
-from . import planner
+from . import budget
 from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
 from .decoupled import Decoupled
@@ -120,7 +120,7 @@ def blank(network: nn.Module, shape: Sequence[int]) -> Batch:
 
 def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
     network: Any = learner.network
-    plan = planner.measured(network, learner.parts, learner.cutting, learner.objective, example)
+    plan = budget.measured(network, learner.parts, learner.cutting, learner.objective, example)
     return Forecast(
         saved=plan.saved, live=plan.live, waiting=max(part.waiting for part in plan.parts), traces=plan.traces
     )
@@ -144,7 +144,7 @@ def _online(learner: Online, example: Batch) -> Forecast:
 
     given = example.span(slice(0, chunk))
     seen = rehearse(run, network, given)
-    answers = planner.answer_bytes(network, example, chunk)
+    answers = budget.answer_bytes(network, example, chunk)
     return Forecast(saved=seen.saved_peak, live=seen.live_peak + answers, traces=traces)
 
 

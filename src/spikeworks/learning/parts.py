@@ -182,6 +182,11 @@ def plan_of(network: Network, index: int) -> Any:
     return _known(network, index, "plan")
 
 
+def shape_in(network: Network, index: int) -> tuple[int, ...]:
+    """What block ``index`` takes, a step and sample."""
+    return _known(network, index, "shape_in")
+
+
 def shape_out(network: Network, index: int) -> tuple[int, ...]:
     """What block ``index`` puts out, a step and sample."""
     return _known(network, index, "shape_out")

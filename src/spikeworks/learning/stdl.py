@@ -14,12 +14,12 @@ from ..core.units import parse_bytes
 from ..models import Network
 from . import planner
 from .base import METHODS, Objective, Plan
+from .budget import MemoryPlan, make_parts, measured
 from .decoupled import Decoupled
 from .exchange import largest
 from .local import CutConfig, build_parts, segments_of
 from .partition import partition
 from .parts import check_blocks
-from .planner import MemoryPlan
 from .rehearsal import batch_of
 
 Selector = Literal["uniform", "exact"]
@@ -78,9 +78,8 @@ class STDLConfig(CutConfig):
         example = _resized(plan.example)
         cutting = self.cutting()
         if self.memory is not None:
-            budget = parse_bytes(self.memory)
             return planner.fit(
-                network, budget, cutting, objective, example,
+                network, parse_bytes(self.memory), cutting, objective, example,
                 selector=self.selector, optimizer=plan.optimizer, parts=self.count,
             )  # fmt: skip
         costs = planner.Costs(network)
@@ -97,9 +96,9 @@ class STDLConfig(CutConfig):
                 f"{len(segments)} keeps {least:.3f} of what the network keeps.",
                 f"allow a ratio of {least:.3f} or more, or cut into more parts",
             )
-        parts = planner.make_parts(network, segments, chosen)
+        parts = make_parts(network, segments, chosen)
         cutting.begin(parts, example)
-        return planner.measured(network, parts, cutting, objective, example, plan.optimizer)
+        return measured(network, parts, cutting, objective, example, plan.optimizer)
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Decoupled:
         """A learner for ``network`` whose notes tell the plan; raises ConfigError where none fits."""
