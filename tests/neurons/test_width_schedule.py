@@ -76,7 +76,7 @@ def test_a_recurrent_layer_follows(backend):
 def test_nothing_is_traced_or_built_again(monkeypatch):
     neuron = LIF(6, surrogate=Surrogate(schedule=SCHEDULE)).double()
     gradients(neuron, "c", current(10, 3, 6))
-    for forbidden in ("spikeworks.neurons.base.trace_step", "spikeworks.kernels.build.load"):
+    for forbidden in ("spikeworks.neurons.derived.trace_step", "spikeworks.kernels.build.load"):
         monkeypatch.setattr(forbidden, None)
     found = []
     for part in (0.0, 0.5, 1.0):

@@ -8,44 +8,29 @@ Legend of shapes: T time, B batch, N neurons or channels, K inner axis (compartm
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
-import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.credit import Credit
-from ..core.errors import ConfigError, ShapeError, TraceError, UnknownName
-from ..core.operations import Operations
+from ..core.errors import ConfigError, ShapeError, UnknownName
 from ..core.state import State, check_time_first, state_type
-from ..kernels import Decision, FusedStep, Graph, TorchStep, TracedStep, decide, run_with_feedback, trace_step
+from ..kernels import FusedStep, TorchStep, run_with_feedback
 from ..kernels.events import FEWEST_ROWS
 from ..kernels.marks import mark, mark_fake
-from ..kernels.memoryless import clocks, memoryless
 from ..kernels.operators import is_fake
 from ..kernels.packing import Packed
-from ..kernels.policy import requested
+from .coefficients import SHARPNESS, Coefficient, Signal, call_step, flatten, scheduled_sharpness
+from .derived import Derived
 from .description import NeuronConfig, Option, derive_config
 from .parameters import Parameter
 from .surrogate import Surrogate, spike
 
-Coefficient = Tensor | tuple[Tensor, ...]
-Signal = Tensor | tuple[Tensor, ...]
-"""What drives a neuron: one tensor, or one for each of its named inputs."""
 
-
-SHORTEST_PART = 16
-"""Steps between two cuts of credit from which on a form parallel in time is worth while."""
-
-SHARPNESS = "surrogate_sharpness"
-"""Name of the coefficient that carries a scheduled width past ``step`` to ``fire``."""
-_sharpness: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("spikeworks_sharpness", default=None)
-
-
-class Neuron(nn.Module):
+class Neuron(Derived):
     """Base of all neurons.
 
     Args:
@@ -105,8 +90,6 @@ class Neuron(nn.Module):
             parameter.create(self, generator)
         if self.surrogate.schedule is not None:  # a coefficient, because constants are part of the kernel
             self.register_buffer(SHARPNESS, torch.tensor(1.0 / self.surrogate.width))
-        self._traced: dict[torch.dtype, TracedStep | str] = {}
-        self._forms: dict[tuple[str | torch.dtype, ...], Any] = {}
 
     # -- what a subclass writes ------------------------------------------------------------
 
@@ -139,7 +122,7 @@ class Neuron(nn.Module):
 
     def fire(self, distance: Tensor) -> Tensor:
         """A spike where ``distance >= 0``, with the surrogate's derivative at its present width."""
-        sharpness = None if self.surrogate.schedule is None else _sharpness.get()  # torch.compile reads no context
+        sharpness = None if self.surrogate.schedule is None else scheduled_sharpness()  # torch.compile reads no context
         return spike(distance, self.surrogate, sharpness)
 
     def set_progress(self, progress: float) -> None:
@@ -270,7 +253,7 @@ class Neuron(nn.Module):
                 x_t + torch.nn.functional.linear(heard, w, b)
                 for x_t, w, b in zip(step[: len(weight)], weight, bias, strict=True)
             ]
-            last, *now = _call(self.step, (*currents, *step[len(weight) :], *now), coefficients)
+            last, *now = call_step(self.step, (*currents, *step[len(weight) :], *now), coefficients)
             outputs.append(last)
         return self._returned(torch.stack(outputs), given.dtype), self.state_class(*now)
 
@@ -286,76 +269,6 @@ class Neuron(nn.Module):
     def _make_state_class(self) -> type:
         return state_type(f"{type(self).__name__}State", tuple(self.states))
 
-    def decide(self, x: Tensor) -> Decision:
-        """The backend that a call with ``x`` takes, and why."""
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        traced = self._trace(dtype)
-        obstacle = traced if isinstance(traced, str) else None
-        parallel = self.parallel is not None
-        if parallel and not self._in_long_parts() and requested() != "parallel":
-            chosen = decide(x.device, dtype, obstacle, False)
-            if chosen.backend in ("torch", "loop"):
-                return Decision(chosen.backend, f"{chosen.reason}; in parallel no credit can be cut at single steps")
-            return chosen
-        decision = decide(x.device, dtype, obstacle, parallel)
-        if decision.backend == "parallel" and self.parallel_form is not None and len(x):
-            return Decision("parallel", f"{decision.reason}; {self.parallel_form(x)[1]}")
-        return decision
-
-    def _in_long_parts(self) -> bool:
-        """Whether credit leaves long parts of a sequence whole, as a form parallel in time wants them."""
-        return self.credit.through_time or (self.credit.carry and (self.credit.window or 0) >= SHORTEST_PART)
-
-    def _backend(self, x: Tensor, dtype: torch.dtype) -> str:
-        """The backend for ``x``, with its compiled form for ``dtype`` at hand."""
-        return self._settled(x.device, dtype) if torch.compiler.is_compiling() else self._ready(self.decide(x), dtype)
-
-    def _settled(self, device: torch.device, dtype: torch.dtype) -> str:
-        """As :meth:`_backend`, once for all calls of what torch compiles; the form it finds then is guarded."""
-        return self._ready(self.decide(torch.empty(0, device=device, dtype=dtype)), dtype)
-
-    # what torch.compiler.assume_constant_result sets; to call it would load the compiler, half a second, at import
-    _settled._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-    def _ready(self, decision: Decision, dtype: torch.dtype) -> str:
-        if decision.backend not in ("loop", "parallel"):
-            self._compiled(decision.backend, dtype)
-            if not self.credit.carry:
-                self._memoryless(decision.backend, dtype)
-        return decision.backend
-
-    @property
-    def binary(self) -> bool:
-        """Whether the output is 0 or 1, whatever the input, as far as the traced step tells."""
-        traced = self._trace(torch.float32)
-        return isinstance(traced, TracedStep) and traced.binary
-
-    def backend_report(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, str]:
-        """Backend and reason for inputs of a device and dtype."""
-        decision = self.decide(torch.empty(0, device=device, dtype=dtype))
-        return decision.backend, decision.reason
-
-    def graph(self, dtype: torch.dtype = torch.float32) -> Graph:
-        """The traced step; raises TraceError where there is none."""
-        traced = self._trace(dtype)
-        if isinstance(traced, str):
-            raise TraceError(traced)
-        return traced.forward
-
-    def source(self, dtype: torch.dtype = torch.float32) -> str:
-        """The C text of the kernels, with gradients for all trainable parameters."""
-        self.graph(dtype)
-        count = len(list(_flatten(self._coefficients())))
-        return self._compiled("c", dtype).source(tuple(range(count)))
-
-    def operations(self, x: Signal, y: Tensor) -> Operations:
-        """Counted from the traced step, for every neuron, step and sequence of the output ``y``."""
-        moved = {"state_reads": len(self.states), "state_writes": len(self.states)}
-        traced = self._trace(torch.float32)
-        if isinstance(traced, str):  # unknown, and said so: the sum becomes nan
-            return Operations(macs=math.nan, acs=math.nan, specials=math.nan).scaled(y.numel())
-        return (traced.forward.operations() + Operations(**moved)).scaled(y.numel())
-
     # -- derivation ------------------------------------------------------------------------
 
     def values(self) -> dict[str, Coefficient]:
@@ -367,11 +280,6 @@ class Neuron(nn.Module):
             value = parameter.value(self)
             found[name] = value.unbind(-1) if parameter.inner is not None else value
         return found
-
-    def _coefficients(self) -> dict[str, Coefficient]:
-        """What :meth:`coefficients` makes of the parameters, and the width where it is scheduled."""
-        found = self.coefficients(**self.values())
-        return found if self.surrogate.schedule is None else {**found, SHARPNESS: getattr(self, SHARPNESS)}
 
     def _signals(self, x: Signal) -> list[Tensor]:
         signals = [x] if isinstance(x, Tensor) else list(x)
@@ -433,7 +341,7 @@ class Neuron(nn.Module):
         """The reference: the step in a Python loop."""
         now, outputs = self._started(states, x[0]), []
         for t, x_t in enumerate(zip(*(one.unbind(0) for one in x), strict=True)):
-            y, *now = _call(self.step, (*x_t, *self._credited(now, t, x[0])), coefficients)
+            y, *now = call_step(self.step, (*x_t, *self._credited(now, t, x[0])), coefficients)
             outputs.append(y)
         return torch.stack(outputs), now if self.credit.carry else self._rested(now, x[0])
 
@@ -443,7 +351,7 @@ class Neuron(nn.Module):
         now, outputs = self._started(states, x[0]), []
         length = (self.credit.window or len(x[0])) if self.credit.carry else 1
         for part in zip(*(one.split(length) for one in x), strict=True):
-            y, now = _call(self.parallel, (*part, *self._credited(now, 0, x[0])), coefficients)
+            y, now = call_step(self.parallel, (*part, *self._credited(now, 0, x[0])), coefficients)
             outputs.append(y)
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         return y, now if self.credit.carry else self._rested(now, x[0])
@@ -477,16 +385,6 @@ class Neuron(nn.Module):
     def _rests(self) -> bool:
         """Whether the neuron has a resting state of its own; else it is zero."""
         return type(self).rest is not Neuron.rest
-
-    def _clocks(self) -> tuple[int, ...]:
-        """Indices of the states that tell the time; kept for the life of the module."""
-        key = ("clocks",)
-        if key not in self._forms:
-            traced = self._trace(torch.float32)
-            self._forms[key] = () if isinstance(traced, str) else clocks(traced)
-        return self._forms[key]
-
-    _clocks._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _started(self, states: list[Tensor | None], x: Tensor) -> list[Tensor]:
         return [r if s is None else s.to(x.dtype) for s, r in zip(states, self.rest(x), strict=True)]
@@ -535,65 +433,8 @@ class Neuron(nn.Module):
         dtype: torch.dtype,
     ) -> tuple[list[Tensor], list[Tensor | None]]:
         """Coefficients and states as the kernels take them; the sum over the batch is autograd's."""
-        flat = [c if c.dim() == 0 else c.expand(shape).permute(order).reshape(-1) for c in _flatten(coefficients)]
+        flat = [c if c.dim() == 0 else c.expand(shape).permute(order).reshape(-1) for c in flatten(coefficients)]
         return flat, [None if s is None else s.to(dtype).permute(order).reshape(-1) for s in states]
-
-    def _compiled(self, backend: str, dtype: torch.dtype) -> Any:
-        """The traced step as kernels or as torch operations; kept for the life of the module."""
-        if (backend, dtype) not in self._forms:
-            traced = self._trace(dtype)
-            assert isinstance(traced, TracedStep)
-            self._forms[backend, dtype] = _form_of(backend, traced, dtype)
-        return self._forms[backend, dtype]
-
-    def _memoryless(self, backend: str, dtype: torch.dtype) -> None:
-        """Have the form of a step from rest at hand."""
-        key = backend, dtype, "memoryless"
-        if key not in self._forms:
-            traced = self._trace(dtype)
-            assert isinstance(traced, TracedStep)
-            given = range(len(self.states)) if self._rests() else ()
-            self._forms[key] = _form_of(backend, memoryless(traced, given), dtype)
-
-    def _trace(self, dtype: torch.dtype) -> TracedStep | str:
-        """The traced step, or why there is none; kept for the life of the module, and for others like it."""
-        if dtype not in self._traced:
-            with torch.no_grad():
-                shape = self._coefficients()
-            likeness = self._likeness(dtype, shape)
-            if likeness is not None and likeness in _TRACES:
-                self._traced[dtype] = _TRACES[likeness]
-                return self._traced[dtype]
-            flat = list(_flatten(shape))
-
-            inputs = len(self.inputs) + len(self.own_inputs)
-            first = inputs + len(self.states)
-
-            def step(*tensors: Tensor) -> Sequence[Tensor]:
-                return _call(self.step, tensors[:first], _unflatten(shape, iter(tensors[first:])))
-
-            try:
-                self._traced[dtype] = trace_step(step, len(self.states), len(flat), dtype, inputs=inputs)
-            except TraceError as error:
-                self._traced[dtype] = str(error)
-            if likeness is not None:
-                _TRACES[likeness] = self._traced[dtype]
-        return self._traced[dtype]
-
-    def _likeness(self, dtype: torch.dtype, shape: dict[str, Coefficient]) -> Hashable | None:
-        """What neurons with the same trace have in common; ``None`` where that cannot be told.
-
-        A step may read whatever its module holds, so all of that is compared; who holds modules, or tensors
-        beside the declared parameters, is like no other.
-        """
-        held = {name: value for name, value in vars(self).items() if name not in _NOT_OF_THE_STEP}
-        declared = {SHARPNESS, *(parameter.key for parameter in self.parameters_declared.values())}
-        if self._modules or {*self._parameters, *self._buffers} - declared:
-            return None
-        named = tuple((n, len(c) if isinstance(c, tuple) else None) for n, c in shape.items())
-        code = tuple(getattr(type(self), name) for name in ("step", "fire", "coefficients"))
-        likeness = (type(self), code, dtype, named, tuple(sorted(held.items(), key=lambda item: item[0])))
-        return likeness if _comparable(likeness) and not any(isinstance(v, Tensor) for v in held.values()) else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         for parameter in self.parameters_declared.values():
@@ -603,8 +444,7 @@ class Neuron(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = dict(self.__dict__)
-        kept["_traced"], kept["_forms"] = {}, {}
+        kept = super().__getstate__()
         del kept["_state_class"]
         return kept
 
@@ -617,31 +457,9 @@ class Neuron(nn.Module):
         return ", ".join([str(self.size), *shown])
 
 
-_TRACES: dict[Hashable, TracedStep | str] = {}
-"""Traced steps by the likeness of their neurons."""
-_NOT_OF_THE_STEP = {*vars(nn.Module()), "size", "credit", "_traced", "_forms", "_state_class"}
-"""What a module holds and no step depends on; parameters and buffers reach it as coefficients."""
-
-
-def _comparable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
 def _computed(signals: list[Tensor]) -> list[Tensor]:
     """The signals in the dtype of the computation: half-precision states would flip spikes."""
     return [s if s.dtype == torch.float64 else s.float() for s in signals]
-
-
-def _form_of(backend: str, traced: TracedStep, dtype: torch.dtype) -> Any:
-    if backend == "triton":
-        from ..kernels.run_triton import TritonStep  # as heavy as triton, and as rare
-
-        return TritonStep(traced, dtype)
-    return FusedStep(traced, dtype) if backend == "c" else TorchStep(traced)
 
 
 def _autocast_off(kind: str) -> contextlib.AbstractContextManager[Any]:
@@ -651,34 +469,6 @@ def _autocast_off(kind: str) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
-def _call(form: Callable[..., Any], tensors: Sequence[Tensor], coefficients: dict[str, Coefficient]) -> Any:
-    """Call ``step`` or ``parallel``; a scheduled width goes past it to ``fire``."""
-    if SHARPNESS not in coefficients:
-        return form(*tensors, **coefficients)
-    named = dict(coefficients)
-    width: Any = named.pop(SHARPNESS)
-    token = _sharpness.set(width)
-    try:
-        return form(*tensors, **named)
-    finally:
-        _sharpness.reset(token)
-
-
 def _ordered(x: Tensor, order: tuple[int, ...]) -> Tensor:
     """``x [T, ...]`` with the later axes in another order, contiguous."""
     return x.permute(0, *(1 + k for k in order)).contiguous()
-
-
-def _flatten(coefficients: dict[str, Coefficient]) -> Iterator[Tensor]:
-    for value in coefficients.values():
-        if isinstance(value, tuple):
-            yield from value
-        else:
-            yield value
-
-
-def _unflatten(shape: dict[str, Coefficient], values: Iterator[Tensor]) -> dict[str, Coefficient]:
-    return {
-        name: tuple(next(values) for _ in value) if isinstance(value, tuple) else next(values)
-        for name, value in shape.items()
-    }
