@@ -14,29 +14,47 @@ from spikeworks.core.errors import ConfigError, ShapeError, UnknownName
 from spikeworks.tasks import SPLITS, TASKS, TaskConfig, describe, task_for
 
 SMALL = {
+    "array-esc10": {"angles": 8, "train_size": 40, "validation_size": 16, "test_size": 16},
     "autonomous-localization": {"steps": 30, "capacity": 3.0, "train_size": 40, "validation_size": 9, "test_size": 8},
+    "basic-motions": {},
     "binary-adding": {"steps": 20, "train_size": 40, "validation_size": 10, "test_size": 20},
     "cifar10-jpeg": {"train_size": 40, "validation_size": 20},
     "csv": {"path": "signals.csv"},
     "delayed-cue": {"lag": 30, "train_size": 40, "validation_size": 10, "test_size": 10},
+    "dvs-lip": {"steps": 10, "words": 4},
+    "eegmmidb-mi": {"steps": 80, "stride": 80},
+    "event-digits-signed": {"steps": 20},
     "fashion-mnist": {"size": 7, "train_size": 40, "validation_size": 12},
     "mnist": {"size": 14, "train_size": 40, "validation_size": 12},
     "nmnist-sample": {"steps": 3, "pool": 2},
+    "openbmi": {"subjects": (1, 2, 3), "steps": 100},
     "ps-mnist": {"pool": 4, "train_size": 40, "validation_size": 12},
     "ptb": {"steps": 10, "train_tokens": 1000},
     "s-mnist": {"pool": 2, "train_size": 40, "validation_size": 12},
     "seq-digits": {"by": "row"},
+    "sloclas": {"angles": 8},
     "spoken-digits": {"steps": 50},
+    "wisdm": {"subjects": (1600, 1601, 1602)},
+    "wrist-motion": {},
 }
 FOLDERS = {
+    "array-esc10": "esc10",
+    "basic-motions": "ucr_uea",
     "cifar10-jpeg": "cifar10_jpg",
+    "dvs-lip": "dvs_lip",
+    "eegmmidb-mi": "eegmmidb",
+    "event-digits-signed": "nmnist_small",
     "fashion-mnist": "fashion_mnist",
     "mnist": "mnist",
     "nmnist-sample": "nmnist_small",
+    "openbmi": "openbmi",
     "ps-mnist": "mnist",
     "s-mnist": "mnist",
     "ptb": "ptb",
+    "sloclas": "sloclas",
     "spoken-digits": "fsdd",
+    "wisdm": "wisdm-dataset",
+    "wrist-motion": "hmp_wrist_accel",
 }
 QUICK = [name for name in TASKS if name != "cifar10-jpeg"]
 """The archive of the other takes seconds to read; test_image_tasks.py reads it once."""
@@ -139,7 +157,22 @@ def test_listing_and_defaults(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["seq-digits", "s-mnist", "ps-mnist", "ptb", "spoken-digits", "fashion-mnist", "mnist", "nmnist-sample"]
+    "name",
+    [
+        "seq-digits",
+        "s-mnist",
+        "ps-mnist",
+        "ptb",
+        "spoken-digits",
+        "fashion-mnist",
+        "mnist",
+        "nmnist-sample",
+        "event-digits-signed",
+        "array-esc10",
+        "basic-motions",
+        "eegmmidb-mi",
+        "wrist-motion",
+    ],
 )
 def test_sizes_of_the_listing_are_those_of_the_data(name, request):
     root = None

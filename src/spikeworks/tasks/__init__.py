@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+from .array_esc10 import ArrayEsc10Config
 from .autonomous_localization import AutonomousLocalizationConfig
 from .base import (
     SPLITS,
@@ -28,35 +29,50 @@ from .base import (
     describe,
     task_for,
 )
+from .basic_motions import BasicMotionsConfig
 from .binary_adding import BinaryAddingConfig
 from .cifar10_jpeg import Cifar10JpegConfig
 from .csv_file import CsvConfig
 from .delayed_cue import DelayedCueConfig
+from .dvs_lip import DvsLipConfig
+from .eegmmidb_mi import EegmmidbConfig
+from .event_digits_signed import EventDigitsSignedConfig
 from .nmnist_sample import NMnistSampleConfig
+from .openbmi import OpenbmiConfig
 from .ps_mnist import PSMnistConfig
 from .ptb import PTBConfig
 from .s_mnist import SMnistConfig
 from .seq_digits import SeqDigitsConfig
+from .sloclas import SLoClasConfig
 from .spoken_digits import SpokenDigitsConfig
 from .static_images import FashionMnistConfig, MnistConfig
+from .wisdm import WisdmConfig
+from .wrist_motion import WristMotionConfig
 
 __all__ = [
     "SPLITS",
     "TASKS",
+    "ArrayEsc10Config",
     "AutonomousLocalizationConfig",
+    "BasicMotionsConfig",
     "BinaryAddingConfig",
     "Cifar10JpegConfig",
     "ClassificationTask",
     "CsvConfig",
     "DelayedCueConfig",
+    "DvsLipConfig",
+    "EegmmidbConfig",
+    "EventDigitsSignedConfig",
     "FashionMnistConfig",
     "Figure",
     "Meter",
     "MetricInfo",
     "MnistConfig",
     "NMnistSampleConfig",
+    "OpenbmiConfig",
     "PSMnistConfig",
     "PTBConfig",
+    "SLoClasConfig",
     "SMnistConfig",
     "SeqDigitsConfig",
     "Signature",
@@ -67,6 +83,8 @@ __all__ = [
     "TaskDescription",
     "TaskInfo",
     "TokenTask",
+    "WisdmConfig",
+    "WristMotionConfig",
     "describe",
     "task_for",
 ]

@@ -3,7 +3,7 @@
 A task is described by a frozen :class:`TaskConfig` and built from it. Its splits are fixed:
 a validation split chooses, the test split is read once.
 
-Legend: ``T`` time steps, ``B`` batch, ``C`` channels, ``K`` classes, ``V`` words.
+Legend: ``T`` time steps, ``B`` batch, ``C`` channels, ``K`` classes, ``V`` words, ``S`` audio samples, ``L`` labels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +27,7 @@ from ..measure.text import PerplexityMeter, token_losses
 
 SPLITS = ("train", "validation", "test")
 """The names of the splits of every task."""
+Kind = Literal["classification", "tokens", "signal", "transcript"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,16 +37,17 @@ class Signature:
     Attributes:
         steps: length T of every sequence; ``None`` where it differs.
         inputs: channels C, or ``(C, H, W)`` for frames, or the size of the vocabulary for tokens.
-        outputs: classes K, or the size of the vocabulary.
+        outputs: classes K, the size of the vocabulary, numbers a step, or labels with the blank.
         kind: ``"classification"`` (floats ``[T, B, C]`` or frames ``[T, B, C, H, W]``, one label a
-            sequence) or ``"tokens"`` (ids ``[B, T]``, one target a step).
+            sequence), ``"tokens"`` (ids ``[B, T]``, one target a step), ``"signal"`` (floats, and the numbers of
+            all steps together make a wave) or ``"transcript"`` (floats, and a shorter sequence of labels).
         classes: names of the classes, in the order of their ids.
     """
 
     steps: int | None
     inputs: int | tuple[int, int, int]
     outputs: int
-    kind: Literal["classification", "tokens"] = "classification"
+    kind: Kind = "classification"
     classes: tuple[str, ...] | None = None
 
     @property
@@ -181,11 +184,14 @@ class Task(abc.ABC):
         metric: how models are ranked.
         default_readout: the readout that the task's protocol asks for.
         published: figures from papers, where there are any.
+        whole_loss: why a single step has no loss, as a clause; ``None`` where it has one. Methods that learn from
+            every step say it when they refuse.
     """
 
     metric: MetricInfo
     default_readout: str = "mean"
     published: tuple[Figure, ...] = ()
+    whole_loss: str | None = None
 
     def __init__(self, config: TaskConfig, signature: Signature) -> None:
         self.config = config
@@ -212,6 +218,11 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def _load(self, split: str) -> dict[str, Dataset]:
         """The split, and any others that come with it at no further cost."""
+
+    def random_target(self, steps: int, size: int, generator: torch.Generator) -> Tensor:
+        """A target without meaning for ``size`` sequences of any length, to measure what an update costs."""
+        shape = (size, steps) if self.signature.kind == "tokens" else (size,)
+        return torch.randint(self.signature.outputs, shape, generator=generator)
 
     @abc.abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Tensor:

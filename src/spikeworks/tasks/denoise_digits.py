@@ -1,0 +1,252 @@
+"""``denoise-digits``: remove environmental noise from real spoken digits; a stand-in for ``ndns`` at 8 kHz.
+
+Streams of digits of one speaker (Free Spoken Digit Dataset: trimmed below -45 dB of the peak, peak 1, silences of 50 to
+200 ms) are mixed with environmental sounds (ESC-10) at a set signal-to-noise ratio and level
+(:mod:`~spikeworks.data.mixing`). Training clips are mixed on the fly, each epoch others; validation and test clips are
+always the same. What is heard is 8 kHz: windows of 256 samples every 64 (32 and 8 ms), 125 frames a second, 129
+frequencies. Figures have nothing to do with those of ``ndns``.
+
+Splits: george, jackson, lucas and nicolas train, yweweler validates, theo tests. Six kinds of noise train (folds 1 to 3
+of ESC-10); with ``noise="unseen"`` validation and test have two kinds each of their own, with ``"seen"`` those of
+training, from recordings of folds 4 and 5. No speaker, and no recording of a noise, is in two splits either way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..core.config import config_kind
+from ..core.errors import ConfigError, DataError
+from ..core.seeds import stream
+from ..data.dataset import Dataset
+from ..data.digit_speech import SPEAKERS, joined, load_digit_speech
+from ..data.disjoint import check_disjoint
+from ..data.drawn import DrawnDataset
+from ..data.esc10 import ESC10, Clip, load_esc10
+from ..data.fsdd import FSDD, RATE, Recording
+from ..data.mixing import Mixture, Mode, active_share, mix
+from ..data.stft import Stft
+from .base import SPLITS, TASKS, TaskConfig, TaskDefaults, TaskInfo
+from .denoising import SI_SNR, DenoisingTask, Front, Level, MaskKind, check_front
+
+Noise = Literal["unseen", "seen"]
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "train": ("rain", "helicopter", "clock_tick", "dog_bark", "baby_cry", "person_sneeze"),
+    "validation": ("sea_waves", "rooster"),
+    "test": ("chainsaw", "fire_crackling"),
+}
+"""Kinds of noise of each split where those of the test are new."""
+_FOLDS = {"train": (1, 2, 3), "validation": (4,), "test": (5,)}
+_SILENCE = (0.05, 0.2)
+_ACTIVE = 0.5  # least share of a clip in which someone speaks
+_TRIES = 50
+
+
+@TASKS.register("denoise-digits")
+@config_kind("task", "denoise-digits")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenoiseDigitsConfig(TaskConfig):
+    """Options of ``denoise-digits``.
+
+    Attributes:
+        noise: whether validation and test have kinds of noise that training has not (``unseen``), or other recordings
+            of the same kinds (``seen``).
+        mask: of the magnitudes, one number a frequency, or ``complex``, two.
+        level: what is done to the loudness of what the network hears, see :class:`~spikeworks.tasks.denoising.Front`.
+        snr_low, snr_high: signal to noise in dB; whole numbers between them are drawn evenly.
+        level_low, level_high: of the noisy wave in dBFS, drawn the same way.
+        mode: ``true`` ratios, or those that the challenge's program makes, see :mod:`~spikeworks.data.mixing`.
+        train_seconds, test_seconds: length of the clips of training, and of validation and test.
+        train_size, validation_size, test_size: clips.
+        seed: of the mixtures, not of the run.
+    """
+
+    info: ClassVar[TaskInfo] = TaskInfo(
+        summary="remove environmental noise from spoken digits at 8 kHz (stand-in for ndns)",
+        shape="T=251 (test 501) C=129, a mask of 129",
+        sizes=(1_000, 200, 200),
+        metric=SI_SNR,
+        files=FSDD,  # and ESC10, which says so itself where it is missing
+    )
+
+    noise: Noise = "unseen"
+    mask: MaskKind = "magnitude"
+    level: Level = "cumulative"
+    snr_low: int = -5
+    snr_high: int = 19
+    level_low: int = -35
+    level_high: int = -16
+    mode: Mode = "true"
+    train_seconds: float = 2.0
+    test_seconds: float = 4.0
+    train_size: int = 1_000
+    validation_size: int = 200
+    test_size: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_front("denoise-digits", self.mask, self.level)
+        if self.noise not in ("unseen", "seen") or self.mode not in ("true", "dns"):
+            raise ConfigError(
+                f"denoise-digits: noise is 'unseen' or 'seen' and mode 'true' or 'dns', got {self.noise!r} and "
+                f"{self.mode!r}."
+            )
+        for what, low, high in (
+            ("snr", self.snr_low, self.snr_high),
+            ("level", self.level_low, self.level_high),
+        ):
+            if low > high or not -100 <= low <= high <= 100:
+                raise ConfigError(f"denoise-digits: {what} runs from low to high within 100 dB, got {low} to {high}.")
+        for seconds in (self.train_seconds, self.test_seconds):
+            if not 0.5 <= seconds <= 60 or not math.isfinite(seconds):
+                raise ConfigError(f"denoise-digits: clips last from 0.5 to 60 seconds, got {seconds}.")
+        for size in (self.train_size, self.validation_size, self.test_size):
+            if size < 1:
+                raise ConfigError(f"denoise-digits: a split has at least one clip, got {size}.")
+
+    def build(self, root: str | Path | None = None) -> DenoiseDigits:
+        return DenoiseDigits(self, root)
+
+    def defaults(self) -> TaskDefaults:
+        return TaskDefaults(
+            hidden=(128, 128),
+            epochs=10,
+            batch_size=16,
+            learning_rate=3e-3,
+            clip=10.0,
+            readout="every",
+            schedule="cosine",
+        )
+
+
+class DenoiseDigits(DenoisingTask):
+    """The built task."""
+
+    def __init__(self, config: DenoiseDigitsConfig, root: str | Path | None) -> None:
+        front = Front(Stft(window=256, hop=64), config.level)
+        same = config.train_seconds == config.test_seconds
+        steps = front.stft.frames(_samples(config.train_seconds, front.stft)) if same else None
+        super().__init__(config, front, config.mask, RATE, steps)
+        self._options = config
+        self._root = root
+        self._mixers: dict[str, _Mixer] = {}
+
+    def _load(self, split: str) -> dict[str, Dataset]:
+        options = self._options
+        speakers = load_digit_speech(self._root)
+        noises = split_noises(load_esc10(self._root), options.noise)
+        sizes = (options.train_size, options.validation_size, options.test_size)
+        made: dict[str, Dataset] = {}
+        for name, size in zip(SPLITS, sizes, strict=True):
+            mixer = self._mixers[name] = _Mixer(self, name, list(speakers[name].values()), noises[name])
+            data = DrawnDataset(size, mixer.pair, self.front.join)
+            made[name] = data if name == "train" else data.fixed()
+        return made
+
+    def mixture(self, split: str, position: int, draw: int = 0) -> tuple[Mixture, dict[str, str | int]]:
+        """The clip at ``position`` of a split, with its speaker, kind of noise, ratio and level.
+
+        Args:
+            draw: of a training clip, the number that its plan has drawn; 0 is the natural order.
+        """
+        self.data(split)
+        return self._mixers[split].mixture(position, draw)
+
+
+class _Mixer:
+    """Makes the clips of one split."""
+
+    def __init__(self, task: DenoiseDigits, split: str, voices: list[list[Recording]], noises: list[Clip]) -> None:
+        self.options, self.name, self.split = task._options, task.name, split
+        self.voices, self.noises = voices, noises
+        seconds = self.options.train_seconds if split == "train" else self.options.test_seconds
+        self.samples = _samples(seconds, task.front.stft)
+
+    def pair(self, position: int, draw: int) -> Tensor:
+        """Clean and noisy wave, ``[2, S]``."""
+        mixture, _ = self.mixture(position, draw)
+        return torch.stack([mixture.clean, mixture.noisy])
+
+    def mixture(self, position: int, draw: int) -> tuple[Mixture, dict[str, str | int]]:
+        options = self.options
+        generator = stream(options.seed, self.name, self.split, position, draw)
+        voice = self.voices[_one_of(len(self.voices), generator)]
+        noise = self.noises[_one_of(len(self.noises), generator)]
+        snr = options.snr_low + _one_of(options.snr_high - options.snr_low + 1, generator)
+        level = options.level_low + _one_of(options.level_high - options.level_low + 1, generator)
+        mixed = mix(
+            self._speech(voice, generator),
+            _stretch(noise.wave, self.samples, generator),
+            snr=snr,
+            level=level,
+            rate=RATE,
+            mode=options.mode,
+        )
+        return mixed, {"speaker": voice[0].speaker, "noise": noise.name, "snr": snr, "level": level}
+
+    def _speech(self, voice: list[Recording], generator: torch.Generator) -> Tensor:
+        """Digits of one speaker, none twice, cut to length, active for at least half of it."""
+        for _ in range(_TRIES):
+            order = torch.randperm(len(voice), generator=generator).tolist()
+            waves: list[Tensor] = []
+            while order and sum(map(len, waves)) < self.samples:
+                waves.append(voice[order.pop()].wave)
+            whole = joined(waves, _SILENCE, generator)
+            if len(whole) >= self.samples:
+                start = _one_of(len(whole) - self.samples + 1, generator)
+                speech = whole[start : start + self.samples]
+                if active_share(speech, RATE) >= _ACTIVE:
+                    return speech
+        raise DataError(
+            f"{FSDD.title}: no clip of {self.samples / RATE:g} s of {voice[0].speaker} has speech in half of it."
+        )
+
+
+def split_noises(clips: list[Clip], noise: Noise) -> dict[str, list[Clip]]:
+    """The noises of each split; no recording stands in two of them.
+
+    Raises:
+        DataError: a split has none, or two share a recording or, with ``unseen``, a kind.
+    """
+    kinds = KINDS if noise == "unseen" else dict.fromkeys(SPLITS, KINDS["train"])
+    found: dict[str, list[Clip]] = {}
+    for split in SPLITS:
+        folds = _FOLDS["train"] if split == "train" else (range(1, 6) if noise == "unseen" else _FOLDS[split])
+        found[split] = [c for c in clips if c.category in kinds[split] and c.fold in folds and bool(c.wave.any())]
+        if not found[split]:
+            raise DataError(f"{ESC10.title}: no clip of {', '.join(kinds[split])} is there for the split {split}.")
+    check_disjoint({s: [c.source for c in members] for s, members in found.items()}, "recording", ESC10.title)
+    if noise == "unseen":
+        check_disjoint({s: [c.category for c in members] for s, members in found.items()}, "kind", ESC10.title)
+    return found
+
+
+def _stretch(wave: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+    """``samples`` of a sound that goes round and round, without the digital silence at its ends; never silent."""
+    loud = wave.nonzero()
+    wave = wave[int(loud[0]) : int(loud[-1]) + 1]
+    start = _one_of(len(wave), generator)
+    while True:
+        part = wave[(start + torch.arange(samples)) % len(wave)]
+        if bool(part.any()):
+            return part
+        start += samples // 2  # a pause inside the recording
+
+
+def _one_of(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def _samples(seconds: float, stft: Stft) -> int:
+    """Whole hops."""
+    return round(seconds * RATE / stft.hop) * stft.hop
+
+
+__all__ = ["KINDS", "SPEAKERS", "DenoiseDigits", "DenoiseDigitsConfig", "split_noises"]

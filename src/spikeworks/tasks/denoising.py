@@ -1,0 +1,146 @@
+"""What denoising tasks share: from a network's answer to a wave, the loss of Spiking-FullSubNet, and SI-SNR.
+
+The network hears the compressed magnitudes of the noisy spectrum, ``[T, B, F]``, and answers every frame with a mask,
+which is multiplied with the noisy spectrum; the inverse transform makes a wave of the product. Loss and score look at
+the wave. A target carries both waves, ``[B, 2, S]``: clean, and noisy.
+
+Masks start at the identity, so that an untrained network lets the noisy signal through: ``magnitude`` is
+``softplus(y + log(e - 1))`` (1 at y = 0, never negative), ``complex`` is ``1 + y + i y'`` with the real parts first.
+
+Latency. Nothing looks ahead but the transform: output sample s depends on input up to s + ``stft.look_ahead``, and a
+stream is ``stft.latency`` samples behind its input (32 ms at 16 kHz with a window of 512, as the challenge counts it).
+
+Legend: ``T`` frames, ``B`` batch, ``F`` frequencies, ``S`` samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..core.batch import Batch
+from ..core.errors import ConfigError, ShapeError
+from ..data.drawn import padded
+from ..data.stft import Stft, compressed, cumulative_norm
+from ..measure.signal import DenoisingMeter, si_snr
+from .base import MetricInfo, Signature, Task, TaskConfig
+
+SI_SNR = MetricInfo("si_snr", "dB", True)
+MaskKind = Literal["magnitude", "complex"]
+Level = Literal["cumulative", "raw"]
+EXPONENT = 0.5
+"""Of the magnitudes that the network hears."""
+_ONE = math.log(math.e - 1)  # softplus of it is 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Front:
+    """From waves to what a network hears.
+
+    Attributes:
+        stft: the transform.
+        level: ``cumulative``: every frame divided by the mean of all so far, so that loudness does not count;
+            ``raw``: as it is.
+    """
+
+    stft: Stft
+    level: Level
+
+    def join(self, samples: Sequence[Tensor]) -> Batch:
+        """Pairs ``[2, S]`` of a clean and a noisy wave as a batch; each is cut behind to whole hops."""
+        hop = self.stft.hop
+        cut = [pair[:, : pair.shape[1] // hop * hop].T for pair in samples]
+        waves, _ = padded(cut)
+        _, mask = padded([pair.new_zeros(self.stft.frames(len(pair))) for pair in cut])
+        target = waves.permute(1, 2, 0).contiguous()
+        heard = compressed(self.stft(target[:, 1]), EXPONENT)
+        heard = heard if mask is None else heard * mask.unsqueeze(2)
+        return Batch(x=cumulative_norm(heard) if self.level == "cumulative" else heard, target=target, mask=mask)
+
+
+def check_front(who: str, mask: str, level: str) -> None:
+    """Raise ConfigError for options that no denoising task has."""
+    if mask not in ("magnitude", "complex"):
+        raise ConfigError(f"{who}: mask is 'magnitude' or 'complex', got {mask!r}.")
+    if level not in ("cumulative", "raw"):
+        raise ConfigError(f"{who}: level is 'cumulative' or 'raw', got {level!r}.")
+
+
+class DenoisingTask(Task):
+    """Speech without its noise.
+
+    Attributes:
+        front: what the network hears.
+        rate: samples a second.
+    """
+
+    metric = SI_SNR
+    default_readout = "every"
+    whole_loss = "this task compares waves, which only all frames together make"
+
+    def __init__(self, config: TaskConfig, front: Front, mask: MaskKind, rate: int, steps: int | None) -> None:
+        bins = front.stft.bins
+        outputs = bins if mask == "magnitude" else 2 * bins
+        super().__init__(config, Signature(steps=steps, inputs=bins, outputs=outputs, kind="signal"))
+        self.front, self.rate, self.mask = front, rate, mask
+        window = 4 * front.stft.window  # 2048 and 512 at 16 kHz
+        self._judge = Stft(window=window, hop=window // 4)
+
+    def random_target(self, steps: int, size: int, generator: torch.Generator) -> Tensor:
+        return 0.1 * torch.randn(size, 2, self.front.stft.samples(steps), generator=generator)
+
+    def waves(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The network's wave, the clean and the noisy one, ``[B, S]`` each, and their lengths where they differ.
+
+        Raises:
+            ShapeError: the output is not one mask for every frame.
+        """
+        stft = self.front.stft
+        frames = stft.frames(batch.target.shape[-1])
+        expected = (frames, batch.size, self.signature.outputs)
+        if output.shape != expected:
+            raise ShapeError(
+                f"Task {self.name} expected a mask for every frame, {list(expected)}, got {list(output.shape)}.",
+                "a denoiser needs the readout 'every'",
+            )
+        clean, noisy = batch.target.unbind(1)
+        answer = (output if output.dtype.itemsize >= 4 else output.float()).to(clean.dtype)
+        spectrum = stft(noisy)
+        if self.mask == "magnitude":
+            shaped = spectrum * torch.nn.functional.softplus(answer + _ONE)
+        else:
+            real, imaginary = answer.chunk(2, dim=2)
+            shaped = spectrum * torch.complex(1 + real, imaginary)
+        lengths = None if batch.mask is None else stft.samples_of(batch.mask)
+        return stft.inverse(shaped, batch.mask), clean, noisy, lengths
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Mean over the clips of ``|Re D| + |Im D| + ||S'| - |S|| + 0.001 (100 - SI-SNR)`` (arXiv 2410.04785).
+
+        S' and S are spectra of the network's and the clean wave, under a window four times that of the input, and D is
+        their difference; the first three terms are means over the frames and frequencies of a clip.
+
+        Raises:
+            ShapeError: the output is not one mask for every frame.
+        """
+        estimate, clean, _, lengths = self.waves(output, batch)
+        found, wanted = self._judge(estimate), self._judge(clean)
+        apart = found - wanted
+        far = apart.real.abs() + apart.imag.abs() + (_magnitude(found) - _magnitude(wanted)).abs()
+        samples = clean.shape[1] if lengths is None else lengths
+        frames = 1 + samples // self._judge.hop  # behind its end both waves of a clip are zero
+        spectral = far.sum((0, 2)) / (frames * self._judge.bins)
+        return (spectral + 0.001 * (100 - si_snr(estimate, clean, lengths))).mean()
+
+    def meter(self) -> DenoisingMeter:
+        return DenoisingMeter(self.waves, self.loss)
+
+
+def _magnitude(spectrum: Tensor) -> Tensor:
+    # the gradient of a magnitude has no direction at 0; the floor lies far below any audible level
+    return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()
