@@ -1,5 +1,8 @@
 """Networks built of blocks."""
 
+from .context import ContextStackConfig
+from .gated import GatedConfig
+from .lstm import LSTMConfig
 from .network import Block, Network, NetworkState
 from .plan import BlockPlan
 from .registry import NETWORKS
@@ -12,19 +15,28 @@ from .resnet import (
     SEWResNet18Config,
     SEWResNet34Config,
 )
+from .sequence import SequenceNetworkConfig, SpikingSequenceConfig
+from .ssm import BinaryS4DConfig, GSUSSMConfig
 from .stack import ConvConfig, EmbeddingConfig, ModelConfig, StackConfig
+from .tcn import SpikingTCNConfig, TCNConfig
+from .transformer import SpikeTransformerConfig, TransformerConfig
 from .vgg import Conv8Config, ConvNetConfig, VGG11Config, VGGSNNConfig
 from .vision import FrameNetworkConfig
 
 __all__ = [
     "NETWORKS",
+    "BinaryS4DConfig",
     "Block",
     "BlockPlan",
+    "ContextStackConfig",
     "Conv8Config",
     "ConvConfig",
     "ConvNetConfig",
     "EmbeddingConfig",
     "FrameNetworkConfig",
+    "GSUSSMConfig",
+    "GatedConfig",
+    "LSTMConfig",
     "MSResNet18Config",
     "MSResNet34Config",
     "ModelConfig",
@@ -35,7 +47,13 @@ __all__ = [
     "ResNetConfig",
     "SEWResNet18Config",
     "SEWResNet34Config",
+    "SequenceNetworkConfig",
+    "SpikeTransformerConfig",
+    "SpikingSequenceConfig",
+    "SpikingTCNConfig",
     "StackConfig",
+    "TCNConfig",
+    "TransformerConfig",
     "VGG11Config",
     "VGGSNNConfig",
 ]
