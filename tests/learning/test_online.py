@@ -232,6 +232,16 @@ def test_recurrent_layers_miss_only_what_is_heard(neuron: Any, config: OnlineCon
         same(found, bptt(net, batch()))
 
 
+@pytest.mark.parametrize("name, values", [("gsn", {"shared": False}), ("dh-lif", {})])
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_neurons_that_hear_themselves_through_several_inputs(name: str, values: Any, diagonal: bool) -> None:
+    net = network(config_for(name, **values), recurrent=(True,), recurrent_diagonal=diagonal)
+    found = online(net, OSTLConfig(chunk=4), batch())
+    net.blocks[0].neuron.neuron.credit = Credit(feedback=False)
+    same(found, bptt(net, batch()))
+    assert found["blocks.0.neuron.synapse.weight"].abs().max() > 1e-6
+
+
 @pytest.mark.parametrize("chunk", [1, 16])
 def test_without_leak_all_rules_are_bptt(chunk: int) -> None:
     net = network(LIF.Config(decay=0.0, reset=Reset(detach=True)), hidden=(6, 5))

@@ -64,15 +64,9 @@ def test_every_network_learns_by_methods_that_cut_it_in_space_and_time(name, met
     assert sum(moved) > 0.6 * len(moved)
 
 
-DEFECTS = {("gated", "eprop")}
-"""Recurrent neurons with two inputs: exact traces add what both hear to the first of them."""
-
-
 @pytest.mark.parametrize("method", ["ottt", "eprop"])
 @pytest.mark.parametrize("name", VECTORS)
-def test_online_methods_learn_or_say_why_not(name, method, request):
-    if (name, method) in DEFECTS:
-        request.applymarker(pytest.mark.xfail(raises=RuntimeError, strict=True, reason="exact traces of two inputs"))
+def test_online_methods_learn_or_say_why_not(name, method):
     network = describe(name).build(3, 2, generator())
     batch = Batch(signal(), torch.arange(6) % 2)
     try:

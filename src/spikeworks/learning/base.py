@@ -24,7 +24,11 @@ Observer = Callable[[Tensor, Batch], None]
 
 
 class Objective(Protocol):
-    """What a learner asks of a task."""
+    """What a learner asks of a task.
+
+    An objective may say in an attribute ``whole_loss`` why a single step has no loss; it then has a method
+    ``random_target(steps, size, generator)`` as well, see :class:`~spikeworks.tasks.Task`.
+    """
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Mean loss over the targets of ``batch``."""

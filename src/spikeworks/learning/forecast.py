@@ -34,7 +34,7 @@ from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
 from .decoupled import Decoupled
 from .online import Online
-from .rehearsal import batch_of, loss_of_steps, rehearse, two_chunks
+from .rehearsal import batch_for, batch_of, loss_of_steps, rehearse, two_chunks
 from .stepwise import step_outputs
 from .traced import AT_ONCE
 
@@ -103,7 +103,7 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
 
         def run(x: Tensor) -> None:
             output, state = twin(x)
-            objective.loss(output, batch_of(x)).backward()
+            objective.loss(output, batch_for(objective, x)).backward()
             del state  # lives as long as the output
 
         seen = rehearse(run, twin, example.x)

@@ -16,6 +16,7 @@ from .decoupled import Cutting, Decoupled, Loss, Order
 from .jacobian import Spikes
 from .partition import Segment, equal_parts, evenly_after, from_cuts, pyramid
 from .parts import Part, auxiliary_network, check_blocks
+from .stepwise import check_step_loss
 from .traces_cell import Traces
 
 Heads = Literal["linear", "random"]
@@ -74,6 +75,11 @@ class CutConfig(MethodConfig):
             spikes=self.spikes,
         )
 
+    def check_loss(self, objective: Objective) -> None:
+        """Raise ConfigError where it wants the loss of every step and there is none."""
+        if self.loss == "step":
+            check_step_loss(objective, self.name, "use the method bptt, or set loss sequence and chunk None")
+
     def divide(self, network: Network, plan: Plan) -> list[Part]:
         """The network in parts."""
         raise TypeError(f"{type(self).__name__} defines no parts.")
@@ -82,8 +88,10 @@ class CutConfig(MethodConfig):
         """A learner for ``network``.
 
         Raises:
-            ConfigError: the network has no blocks, or none of which others can be made.
+            ConfigError: the network has no blocks, or none of which others can be made; or the objective has no loss
+                of single steps, and this method needs one.
         """
+        self.check_loss(objective)
         return Decoupled(network, objective, plan, self.divide(check_blocks(network), plan), self.cutting())
 
 

@@ -31,7 +31,7 @@ from .decoupled import CHUNKS
 from .descent import Descent
 from .exchange import exchange_gradients
 from .jacobian import Spikes, filter_form
-from .stepwise import Answers, counted, step_loss, step_outputs
+from .stepwise import Answers, check_step_loss, counted, step_loss, step_outputs
 from .traced import AT_ONCE, TracedLayers
 from .traces_cell import Traces, check_traces
 from .traces_watch import LayerCall
@@ -96,7 +96,12 @@ class OnlineConfig(MethodConfig):
         return max(1, min(steps, self.chunk or round(steps / CHUNKS)))
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Online:
-        """A learner for ``network``, on the device where its parameters lie."""
+        """A learner for ``network``, on the device where its parameters lie.
+
+        Raises:
+            ConfigError: the objective has no loss of single steps, or as for :class:`Online`.
+        """
+        check_step_loss(objective, self.name, "use the method bptt, or auglocal")
         return Online(network, objective, plan, self)
 
 

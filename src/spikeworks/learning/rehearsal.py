@@ -82,7 +82,7 @@ def rehearse_part(
     def loss(features: Tensor) -> Tensor:
         if sequence_loss:
             output, _ = part.readout(features, None, None)
-            return objective.loss(output, Batch(x=features, target=zeros(features.shape[1:2])))
+            return objective.loss(output, batch_for(objective, features))
         return loss_of_steps(objective, step_outputs(part.readout, features)[0], words=words)
 
     seen = rehearse(run, part, x)
@@ -100,6 +100,14 @@ def loss_of_steps(objective: Objective, outputs: Tensor, *, words: bool) -> Tens
 def two_chunks(steps: int, chunk: int) -> list[int]:
     """Lengths of the first two chunks, of the one that there is where all steps fit into it."""
     return [length for length in (min(chunk, steps), min(chunk, steps - chunk)) if length > 0]
+
+
+def batch_for(objective: Objective, x: Tensor) -> Batch:
+    """An input with a target that the objective takes."""
+    if getattr(objective, "whole_loss", None) is None:
+        return batch_of(x)
+    target = objective.random_target(x.shape[0], x.shape[1], torch.Generator())  # type: ignore[attr-defined]
+    return Batch(x=x, target=target)
 
 
 def batch_of(x: Tensor) -> Batch:

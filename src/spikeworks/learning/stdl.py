@@ -102,6 +102,7 @@ class STDLConfig(CutConfig):
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Decoupled:
         """A learner for ``network`` whose notes tell the plan; raises ConfigError where none fits."""
+        self.check_loss(objective)
         whole = check_blocks(network)
         found = self.plan(whole, objective, plan)
         parts = build_parts(whole, [p.segment for p in found.parts], [p.chosen for p in found.parts], plan.seed)

@@ -13,8 +13,21 @@ import torch
 from torch import Tensor
 
 from ..core.batch import Batch
+from ..core.errors import ConfigError
 from ..layers import Readout, ReadoutState
 from .base import Objective
+
+
+def check_step_loss(objective: Objective, method: str, hint: str) -> None:
+    """Raise ConfigError where the objective has no loss of single steps.
+
+    Args:
+        method: that needs one, by name.
+        hint: what can be done.
+    """
+    reason = getattr(objective, "whole_loss", None)
+    if reason is not None:
+        raise ConfigError(f"Method {method} learns from a loss at every step, and {reason}.", hint)
 
 
 def counted(readout: Readout, batch: Batch, steps: int) -> Tensor:

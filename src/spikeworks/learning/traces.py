@@ -82,8 +82,8 @@ class Bundle:
     Args:
         states: how many the neuron has.
         weights: for each input of the neuron that has a linear synapse with traces, its index.
-        recurrent: whether the neurons hear their own last output through weights.
-        bias: indices of the inputs to which a bias is added; that of a recurrent layer is at input 0.
+        recurrent: through how many of the inputs, the first ones, the neurons hear their own last output.
+        bias: indices of the inputs to which a bias is added.
         wanted: indices of the coefficients that learn.
         rest: whether the resting state learns.
     """
@@ -93,7 +93,7 @@ class Bundle:
         states: int,
         *,
         weights: Sequence[int] = (),
-        recurrent: bool = False,
+        recurrent: int = 0,
         bias: Sequence[int] = (),
         wanted: Sequence[int] = (),
         rest: bool = False,
@@ -101,8 +101,8 @@ class Bundle:
         self.traces: dict[tuple[str, int], Eligibility] = {}
         for i in weights:
             self.traces["weight", i] = Eligibility(states, 1)
-        if recurrent:
-            self.traces["recurrent", 0] = Eligibility(states, 1)
+        for i in range(recurrent):
+            self.traces["recurrent", i] = Eligibility(states, 1)
         for i in bias:
             self.traces["bias", i] = Eligibility(states)
         for i in wanted:

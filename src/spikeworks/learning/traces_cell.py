@@ -176,8 +176,9 @@ class Cell:
                 _give_bias(synapse.module.bias, ones, gradient)
         if self.recurrent is not None and heard is not None:
             past, self._filtered["heard"] = memory.run(heard, self._filtered.get("heard"))
-            gradient = call.drives[0].grad
-            if gradient is not None:
+            found = [drive.grad for drive in call.drives if drive.grad is not None]
+            if len(found) == len(call.drives):
+                gradient = torch.cat(found, -1)
                 _give((_weight(self.recurrent), gradient.flatten(0, 1).t() @ past.flatten(0, 1)))
                 _give_bias(self.recurrent.synapse.bias, ones, gradient)
 
@@ -189,10 +190,9 @@ class Cell:
         if self.traces == "filter":
             return Bundle(states, wanted=wanted, rest=rest)
         weights = [i for synapse in call.synapses for i in range(len(synapse.currents))]
-        bias = weights or ([0] if self.recurrent is not None else [])
-        return Bundle(
-            states, weights=weights, recurrent=self.recurrent is not None, bias=bias, wanted=wanted, rest=rest
-        )
+        heard = 0 if self.recurrent is None else len(call.drives)
+        bias = weights or range(heard)
+        return Bundle(states, weights=weights, recurrent=heard, bias=bias, wanted=wanted, rest=rest)
 
     def _run(
         self,
@@ -209,7 +209,8 @@ class Cell:
         states = [s.detach() for s in (rest if call.state is None else self._before(call))]
         if heard is not None and self.recurrent is not None:
             weight, bias = self.recurrent.weight, self.recurrent.synapse.bias
-            signals[0] = signals[0] + functional.linear(heard, weight, bias)
+            fed_back = functional.linear(heard, weight, bias).chunk(len(signals), -1)
+            signals = [s + f for s, f in zip(signals, fed_back, strict=True)]
         dense = call.synapses[0].x.flatten(2) if call.synapses and self.traces == "exact" else None
         plain = [c.detach() for c in coefficients]
         beyond = self._above_filter(signals[0])
@@ -240,26 +241,26 @@ class Cell:
         rest: Sequence[Tensor],
     ) -> None:
         pairs: list[tuple[Tensor | None, Tensor]] = []
-        dense: dict[str, list[Tensor]] = {"weight": [], "bias": []}
+        dense: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "recurrent": {}}
         for (kind, i), total in sums.items():
             match kind:
                 case "parameter":
                     pairs.append((coefficients[i], total.sum_to_size(coefficients[i].shape)))
                 case "rest":
                     pairs.append((rest[i], total))
-                case "recurrent":
-                    assert self.recurrent is not None
-                    pairs.append((_weight(self.recurrent), total))
                 case "bias":
-                    dense["bias"].append(total.sum(0))
-                    if self.recurrent is not None and i == 0:
-                        pairs.append((self.recurrent.synapse.bias, total.sum(0)))
+                    dense["bias"][i] = total.sum(0)
                 case _:
-                    dense["weight"].append(total)
+                    dense[kind][i] = total
+        if self.recurrent is not None and dense["recurrent"]:
+            count = len(call.drives)
+            pairs.append((_weight(self.recurrent), torch.cat(_by_input(dense["recurrent"], count))))
+            pairs.append((self.recurrent.synapse.bias, torch.cat(_by_input(dense["bias"], count))))
         if call.synapses and dense["weight"]:
             module = call.synapses[0].module
             several = isinstance(module, BranchedDense)
-            weight, bias = (torch.stack(found) if several else found[0] for found in dense.values())
+            found = [_by_input(dense[name], len(call.drives)) for name in ("weight", "bias")]
+            weight, bias = (torch.stack(each) if several else each[0] for each in found)
             if several and module.mask is not None:
                 weight = weight * module.mask
             pairs += [(_weight(module), weight), (module.bias, bias)]
@@ -312,6 +313,12 @@ class Cell:
             return None
         first = torch.zeros_like(call.y[:1]) if call.state is None else call.state.output.unsqueeze(0)
         return torch.cat([first, call.y[:-1]]).detach()
+
+
+def _by_input(found: dict[int, Tensor], count: int) -> list[Tensor]:
+    """Sums by the index of the input; zero for inputs that no earlier step was felt through."""
+    like = next(iter(found.values()))
+    return [found.get(i, torch.zeros_like(like)) for i in range(count)]
 
 
 def _give(*pairs: tuple[Tensor | None, Tensor]) -> None:
