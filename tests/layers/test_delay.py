@@ -452,7 +452,7 @@ def test_bad_input_is_refused():
     module = layer(4, 3, max_delay=5)
     with pytest.raises(ShapeError, match=r"expected x of shape \[T, B, 4, \.\.\.\], got \[6, 2, 5\]"):
         module(torch.zeros(6, 2, 5))
-    with pytest.raises(ShapeError, match=r"a state of shape \[2, 5, 4\], got \[3, 5, 4\]"):
+    with pytest.raises(ShapeError, match=r"batch of 2, got \[3, 5, 4\]"):
         module(torch.zeros(6, 2, 4), torch.zeros(3, 5, 4))
     with pytest.raises(ShapeError, match="its longest delay"):
         module(torch.zeros(6, 2, 4), layer(4, 3, max_delay=9)(torch.zeros(6, 2, 4))[1])

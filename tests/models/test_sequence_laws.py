@@ -60,9 +60,7 @@ VARIANTS |= {
     "stack delays": describe("stack", delay=DelayConfig(max_delay=4), norm="batch"),
 }
 EACH = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
-CREDITED = {name: config for name, config in VARIANTS.items() if getattr(config, "delay", None) is None}
-"""Without delays, whose synapses know nothing of credit."""
-EACH_CREDITED = pytest.mark.parametrize("config", CREDITED.values(), ids=CREDITED)
+EACH_VARIANTS = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -151,7 +149,7 @@ def test_a_state_is_a_batch_of_states(config):
     assert_close(rows, whole[:, 1:3], rtol=1e-10, atol=1e-12)
 
 
-@EACH_CREDITED
+@EACH_VARIANTS
 def test_credit_in_space_alone_has_the_same_answers_and_no_gradient_through_time(config):
     network, x = made(config), signal()
     before, _ = network(x)
@@ -161,7 +159,7 @@ def test_credit_in_space_alone_has_the_same_answers_and_no_gradient_through_time
     assert (found - torch.diag(found.diagonal()) == 0).all() and (found.diagonal() > 0).all()
 
 
-@EACH_CREDITED
+@EACH_VARIANTS
 def test_without_memory_a_step_is_answered_by_itself(config):
     if getattr(config, "positions", False):
         config = dataclasses.replace(config, positions=False)

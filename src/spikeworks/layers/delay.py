@@ -17,6 +17,7 @@ from ..neurons import WidthSchedule
 from . import delay_forms as forms
 from .delay_kernel import KernelMode, clamp_delay, delay_kernel, delay_taps
 from .delay_taps import deliver
+from .stateful import Stateful
 from .synapse import synaptic_operations, uniform_
 
 Granularity = Literal["synapse", "axon", "dendrite"]
@@ -86,7 +87,7 @@ class BufferBytes(NamedTuple):
     outputs: int
 
 
-class DelayLinear(nn.Module):
+class DelayLinear(Stateful):
     """A linear map with a delay at every synapse: ``x [T, B, inputs] -> [T, B, outputs]``.
 
     In training a delay is a real number, spread over steps by a Gaussian that narrows as
@@ -111,8 +112,6 @@ class DelayLinear(nn.Module):
         (torch.Size([10, 5, 2]), torch.Size([5, 4, 3]))
     """
 
-    carries_state = True
-    """A block hands this synapse a state and gets one back."""
     width: Tensor
     position: Tensor
 
@@ -200,6 +199,9 @@ class DelayLinear(nn.Module):
             raise ConfigError(f"A tail has at least 0 steps, got {tail}.")
         if tail:
             x = torch.cat([x, x.new_zeros(tail, *x.shape[1:])])
+        return super().forward(x, state)
+
+    def run(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         dendrite = self.config.granularity == "dendrite"
         signal = functional.linear(x, self.weight.movedim(2, 1).flatten(0, 1)) if dendrite else x
         whole = torch.cat([self._past(signal, state), signal])
