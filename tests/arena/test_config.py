@@ -122,7 +122,10 @@ def test_the_whole_file_of_a_neuron_is_part_of_the_identity(tmp_path: Path) -> N
         (None, r"Cannot read the plugin .*mine.py: No such file"),
         ("def broken(:\n", r"The plugin .*mine.py fails in line 1: SyntaxError"),
         ("a = 1\nb = a / 0\n", r"The plugin .*mine.py fails in line 2: ZeroDivisionError: division by zero"),
-        ("a = 1\n", r"The plugin .*mine.py registers nothing; it can add neurons, .*, methods, .* and energy profiles"),
+        (
+            "a = 1\n",
+            r"The plugin .*mine.py registers nothing; it can add neurons, .*, methods, .* and energy conventions",
+        ),
         (PLUGIN.format(name="lif", decay=0.5), r"neuron 'lif' is registered already"),
     ],
     ids=["missing", "syntax", "fails", "empty", "taken name"],

@@ -55,7 +55,7 @@ def csv_file(folder: Path, spoil: str | None = None) -> Path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["rnu"], ["command 'rnu' is not registered. Did you mean 'run'?"]),
+        (["rnu"], ["command 'rnu' is not registered. Did you mean", "'run'"]),
         (["run", "--task", "seq-digit", "--neuron", "lif"], ["task 'seq-digit'", "Did you mean 'seq-digits'"]),
         (["run", "--task", "seq-digits", "--neuron", "tclif"], ["neuron 'tclif'", "Did you mean 'tc-lif'"]),
         (["run", "--task", "seq-digits", "--neurn", "lif"], ["option --neurn is unknown. Did you mean --neuron"]),

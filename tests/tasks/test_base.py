@@ -14,6 +14,7 @@ from spikeworks.core.errors import ConfigError, ShapeError, UnknownName
 from spikeworks.tasks import SPLITS, TASKS, TaskConfig, describe, task_for
 
 SMALL = {
+    "aishell": {"stack": 2},
     "array-esc10": {"angles": 8, "train_size": 40, "validation_size": 16, "test_size": 16},
     "autonomous-localization": {"steps": 30, "capacity": 3.0, "train_size": 40, "validation_size": 9, "test_size": 8},
     "basic-motions": {},
@@ -21,38 +22,51 @@ SMALL = {
     "cifar10-jpeg": {"train_size": 40, "validation_size": 20},
     "csv": {"path": "signals.csv"},
     "delayed-cue": {"lag": 30, "train_size": 40, "validation_size": 10, "test_size": 10},
+    "denoise-digits": {"train_seconds": 0.5, "train_size": 9, "validation_size": 8, "test_size": 8},
+    "digit-strings": {"longest": 3, "train_size": 20, "validation_size": 9, "test_size": 9},
     "dvs-lip": {"steps": 10, "words": 4},
     "eegmmidb-mi": {"steps": 80, "stride": 80},
     "event-digits-signed": {"steps": 20},
     "fashion-mnist": {"size": 7, "train_size": 40, "validation_size": 12},
+    "gsc": {"classes": 12},
     "mnist": {"size": 14, "train_size": 40, "validation_size": 12},
+    "ndns": {"crop": 1.0},
     "nmnist-sample": {"steps": 3, "pool": 2},
     "openbmi": {"subjects": (1, 2, 3), "steps": 100},
     "ps-mnist": {"pool": 4, "train_size": 40, "validation_size": 12},
     "ptb": {"steps": 10, "train_tokens": 1000},
     "s-mnist": {"pool": 2, "train_size": 40, "validation_size": 12},
     "seq-digits": {"by": "row"},
+    "shd": {"steps": 50},
     "sloclas": {"angles": 8},
     "spoken-digits": {"steps": 50},
+    "ssc": {"steps": 50},
     "wisdm": {"subjects": (1600, 1601, 1602)},
     "wrist-motion": {},
 }
 FOLDERS = {
+    "aishell": "data_aishell",
     "array-esc10": "esc10",
     "basic-motions": "ucr_uea",
     "cifar10-jpeg": "cifar10_jpg",
+    "denoise-digits": "fsdd",
+    "digit-strings": "fsdd",
     "dvs-lip": "dvs_lip",
     "eegmmidb-mi": "eegmmidb",
     "event-digits-signed": "nmnist_small",
     "fashion-mnist": "fashion_mnist",
+    "gsc": "speech_commands",
     "mnist": "mnist",
+    "ndns": "ndns",
     "nmnist-sample": "nmnist_small",
     "openbmi": "openbmi",
     "ps-mnist": "mnist",
     "s-mnist": "mnist",
     "ptb": "ptb",
+    "shd": "shd",
     "sloclas": "sloclas",
     "spoken-digits": "fsdd",
+    "ssc": "ssc",
     "wisdm": "wisdm-dataset",
     "wrist-motion": "hmp_wrist_accel",
 }
@@ -89,7 +103,7 @@ def build(request, tmp_path):
 def test_every_split_gives_batches_of_the_signature(name, build):
     task = build(name)
     signature = task.signature
-    assert task.name == name and task.metric.name in ("accuracy", "perplexity")
+    assert task.name == name and task.metric.name in ("accuracy", "perplexity", "si_snr", "cer")
     for split in SPLITS:
         data = task.data(split)
         assert data is task.data(split) and len(data) > 0
@@ -102,13 +116,20 @@ def test_every_split_gives_batches_of_the_signature(name, build):
         else:
             steps = batch.x.shape[0]
             assert batch.x.shape == (signature.steps or steps, batch.size, *signature.shape)
-            assert batch.x.dtype == torch.float32 and batch.target.dtype == torch.int64
+            assert batch.x.dtype == torch.float32
+            assert (batch.target.dtype == torch.int64) == (signature.kind != "signal")
             assert bool(torch.isfinite(batch.x).all())
             assert batch.mask is None or batch.mask.shape == batch.x.shape[:2]
-            assert len(signature.classes) == signature.outputs
-            output = torch.zeros(batch.size, signature.outputs)
+            assert signature.classes is not None or signature.kind != "classification"
+            assert signature.classes is None or len(signature.classes) == signature.outputs
+            lead = () if signature.kind == "classification" else (steps,)
+            output = torch.zeros(*lead, batch.size, signature.outputs)
         loss = task.loss(output, batch)
-        assert loss.item() == pytest.approx(torch.tensor(float(signature.outputs)).log().item(), rel=1e-5)
+        if signature.kind in ("classification", "tokens"):
+            assert loss.item() == pytest.approx(torch.tensor(float(signature.outputs)).log().item(), rel=1e-5)
+        assert batch.count == len(batch.target) * (signature.steps if signature.kind == "tokens" else 1)
+        drawn = task.random_target(len(batch.x), 3, torch.Generator().manual_seed(0))
+        assert drawn.dtype == batch.target.dtype and drawn.dim() == batch.target.dim()
         meter = task.meter()
         meter.update(output, batch)
         figures = meter.compute()
@@ -169,6 +190,8 @@ def test_listing_and_defaults(name):
         "nmnist-sample",
         "event-digits-signed",
         "array-esc10",
+        "denoise-digits",
+        "digit-strings",
         "basic-motions",
         "eegmmidb-mi",
         "wrist-motion",

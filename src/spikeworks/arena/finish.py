@@ -13,14 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from ..core.batch import Batch
+from ..core.config import to_dict
 from ..learning import Plan
+from ..learning.exchange import alone
 from ..learning.watch import watched_update
 from ..measure import LiveMemory, energy, speed
 from ..tasks import Task
 from .checkpoint import Position, save_tensors
+from .clock import clocks
 from .config import RunConfig
 from .evaluate import evaluate, run_network
 from .plain import finite
+from .seal import sealed
 
 MEASURED = 32
 """Most sequences in the batch on which speed, memory and energy are measured."""
@@ -30,7 +34,7 @@ REPEATS = 5
 def conclude(
     config: RunConfig, task: Task, network: nn.Module, position: Position, directory: Path, device: torch.device
 ) -> dict[str, Any]:
-    """Read the test split once and measure; returns what ``result.json`` holds.
+    """Read the test split once and measure; returns what ``result.json`` holds, with a digest of the run.
 
     Args:
         network: with the weights chosen on validation.
@@ -42,7 +46,7 @@ def conclude(
     if not task_is_tokens(task):
         save_tensors(directory / "sample.safetensors", sample(network, batch), {"split": "test", "index": 0})
     metric = task.metric
-    return finite(
+    result = finite(
         {
             **header(config, task),
             "status": "finished",
@@ -58,10 +62,12 @@ def conclude(
             "confusion": tested.confusion,
             "classes": None if task.signature.classes is None else list(task.signature.classes),
             "kernels": kernels(network, device),
+            "clock": list(clocks(network)),
             "epochs": position.epoch - 1,
             "seconds": position.seconds,
         }
     )
+    return sealed(directory, to_dict(config), result)
 
 
 def header(config: RunConfig, task: Task) -> dict[str, Any]:
@@ -98,6 +104,7 @@ def costs(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> di
     }
 
 
+@alone()
 def updates(config: RunConfig, network: nn.Module, task: Task, batch: Batch) -> tuple[float, LiveMemory]:
     """Median seconds of an update, and the most that it holds in memory; a copy of the network learns."""
     plan = Plan.of_one(batch, config.optimizer, config.seed)
@@ -126,7 +133,7 @@ def kernels(network: nn.Module, device: torch.device) -> dict[str, dict[str, str
 
 
 def sample(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """The first sequence of a batch, what every block answered to it, and the prediction."""
+    """The first sequence of a batch, what every block answered to it, and the prediction where it is a class."""
     one = batch.rows(slice(0, 1))
     steps = int(one.mask.sum()) if one.mask is not None else one.x.shape[0]
     one = dataclasses.replace(one, x=one.x[:steps], mask=None)
@@ -141,12 +148,8 @@ def sample(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         for hook in hooks:
             hook.remove()
     tensors = {f"spikes.{i}": s[:, 0].flatten(1).clamp(0, 255).to(torch.uint8) for i, s in enumerate(spikes)}
-    return {
-        "input": one.x[:, 0].flatten(1).float(),
-        **tensors,
-        "target": one.target[0],
-        "predicted": output[0].argmax(),
-    }
+    answer = {"target": one.target[0], "predicted": output[0].argmax()} if one.target.dim() == 1 else {}
+    return {"input": one.x[:, 0].flatten(1).float(), **tensors, **answer}
 
 
 def task_is_tokens(task: Task) -> bool:

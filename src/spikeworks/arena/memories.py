@@ -172,10 +172,10 @@ def random_batch(task: Task, steps: int, size: int, seed: int = 0) -> Batch:
     """Inputs of a task's shape and of any length: uniform numbers, or random tokens."""
     signature, source = task.signature, stream(seed, "memory")
     if signature.kind == "tokens":
-        x = torch.randint(signature.outputs, (size, steps), generator=source)
-        return Batch(x=x, target=torch.randint(signature.outputs, (size, steps), generator=source))
-    x: Tensor = torch.rand(steps, size, *signature.shape, generator=source)
-    return Batch(x=x, target=torch.randint(signature.outputs, (size,), generator=source))
+        x: Tensor = torch.randint(signature.outputs, (size, steps), generator=source)
+    else:
+        x = torch.rand(steps, size, *signature.shape, generator=source)
+    return Batch(x=x, target=task.random_target(steps, size, source))
 
 
 def longer(model: ModelConfig, steps: int) -> ModelConfig:

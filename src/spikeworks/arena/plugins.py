@@ -16,6 +16,7 @@ from ..core.errors import DataError, SpikeworksError
 from ..core.registry import Registry
 from ..learning import METHODS
 from ..measure.constants import PROFILES
+from ..measure.conventions import CONVENTIONS
 from ..models import NETWORKS
 from ..neurons import NEURONS, SURROGATES, NeuronConfig
 from ..optim import OPTIMIZERS, SCHEDULES
@@ -31,6 +32,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "schedules": SCHEDULES,
     "surrogates": SURROGATES,
     "energy profiles": PROFILES,
+    "energy conventions": CONVENTIONS,
 }
 """What a plugin can add to."""
 

@@ -70,7 +70,8 @@ def plan_probe(
 
     Raises:
         UnknownName: no such task, neuron, readout or horizons.
-        ConfigError: nothing to train, another method than BPTT, or a network or neuron that cannot be probed.
+        ConfigError: a task whose answer is neither a class nor a token, nothing to train, another method than BPTT,
+            or a network or neuron that cannot be probed.
     """
     if horizons not in get_args(Horizons):
         raise UnknownName("horizons", horizons, get_args(Horizons))
@@ -78,6 +79,12 @@ def plan_probe(
         raise ConfigError("A probe needs at least one seed.")
     base = change(describe_run(task, neuron))
     built = base.task.build(data_root)
+    if built.signature.kind not in ("classification", "tokens"):
+        raise ConfigError(
+            f"A probe judges answers that are a class or the next token, and task {built.name} asks for a "
+            f"{built.signature.kind}.",
+            "its methods are there all the same: run the task with --method notd, sdbp and bptt",
+        )
     kinds = readouts_for(built, readouts)
     if type(base.method) is not BPTTConfig:
         raise ConfigError(f"A probe compares NoTD, SDBP and BPTT by itself; leave out method {base.method.name}.")

@@ -65,6 +65,14 @@ def _lines(what: str) -> Lines:
             about = describe(name)
             yield name, f"{about.summary}; {about.shape}"
         return
+    if what == "energy-profiles":
+        from ..measure import PROFILES
+
+        for name in PROFILES:
+            one = PROFILES.get(name)
+            memory = f"{', '.join(tier.name for tier in one.tiers)} for words of {one.weight_bits} bits"
+            yield name, f"{one.mac_pj:g} pJ a multiply-accumulate, {one.ac_pj:g} pJ an accumulate; {memory}"
+        return
     registry = _registry(what)
     for name in registry:
         yield name, _first_line(registry.get(name))
@@ -91,6 +99,10 @@ def _registry(what: str) -> Any:
         from ..neurons import SURROGATES
 
         return SURROGATES
+    if what == "energy-conventions":
+        from ..measure import CONVENTIONS
+
+        return CONVENTIONS
     from .. import optim
 
     return optim.OPTIMIZERS if what == "optimizers" else optim.SCHEDULES

@@ -58,10 +58,11 @@ def predicted(config: RunConfig, task: Task, mode: str) -> MemoryReport:
     tokens = signature.kind == "tokens"
     shape = (size, steps) if tokens else (steps, size, *signature.shape)
 
+    like = task.random_target(steps, size, torch.Generator())
+
     def loss(output: Tensor) -> Tensor:
         x = torch.zeros(shape, dtype=torch.int64) if tokens else torch.zeros(shape)
-        target = torch.zeros(shape if tokens else (size,), dtype=torch.int64)
-        return task.loss(output, Batch(x=x, target=target))
+        return task.loss(output, Batch(x=x, target=torch.zeros(like.shape, dtype=like.dtype)))
 
     return predict(Run(config).network(task), shape, torch.int64 if tokens else torch.float32, loss)
 

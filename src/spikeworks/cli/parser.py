@@ -13,6 +13,7 @@ COMMANDS = {
     "quickstart": "train four neurons on the built-in task, print the table, write the report",
     "run": "train one neuron on one task",
     "compare": "train several neurons, or with several methods, and several seeds on one task",
+    "arena": "whole tables of runs: list the suites, or run one",
     "probe": "does a task need temporal processing, and how long a memory? three networks, two gains, a verdict",
     "gradients": "what every learning method keeps of the full gradient, layer by layer, as a table and a page",
     "memory": "what every learning method holds in memory against length and depth, measured and foretold",
@@ -20,11 +21,17 @@ COMMANDS = {
     "list": "names of tasks, neurons, recipes and more",
     "show": "one run in numbers",
     "report": "all runs as one HTML page",
+    "query": "SQL over all runs and their epochs",
+    "site": "all runs as a site: leader boards, and a page for every task, neuron and run",
+    "submit": "check a run from somewhere else and take it into a folder of runs",
     "export": "the network of a run as a NIR file, for other libraries and devices",
     "doctor": "what this machine offers: compiler, kernels, GPU, data",
     "data": "get the files of a task, or hear which are wanted",
 }
-LISTS = ("tasks", "neurons", "networks", "recipes", "optimizers", "schedules", "methods", "surrogates")
+LISTS = (
+    *("tasks", "neurons", "networks", "recipes", "optimizers", "schedules", "methods", "surrogates"),
+    *("energy-profiles", "energy-conventions"),
+)
 
 _LEAVES = (
     "Every setting of a run is an option as well: --model.neuron.decay 0.95, --task.by row, "
@@ -151,6 +158,23 @@ def _compare(parser: Parser) -> None:
     parser.add_argument("--budget", metavar="KIND", help="params: equal parameter counts; time: equal training seconds")
 
 
+def _arena(parser: Parser) -> None:
+    parser.add_argument("action", choices=("list", "run"), help="list: what suites there are; run: train one")
+    parser.add_argument("suite", nargs="?", metavar="SUITE", help="see: spikeworks arena list")
+    _places(parser)
+    parser.add_argument(
+        "--budget", default="small", metavar="SIZE", help="small: within an hour on two cores; full: as published"
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="how many, counted from 0 (default: the suite's)")
+    parser.add_argument("--only", action="append", default=[], metavar="TASK", help="this task alone; may be repeated")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="train nothing: list the runs with an estimate of time and memory"
+    )
+    parser.add_argument("--site", default="site", metavar="DIR", help="where the pages go (default: site)")
+    parser.add_argument("--no-site", action="store_true", help="write no pages")
+    _plugin(parser)
+
+
 def _probe(parser: Parser) -> None:
     parser.add_argument("probed", nargs="?", metavar="TASK", help="see: spikeworks list tasks")
     _training(parser)
@@ -228,6 +252,34 @@ def _report(parser: Parser) -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown instead")
 
 
+def _query(parser: Parser) -> None:
+    parser.add_argument(
+        "sql", nargs="?", metavar="SQL", help="over the tables runs and epochs; without it their columns are shown"
+    )
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument("--format", default="table", metavar="FORM", help="table, csv, json or markdown")
+
+
+def _site(parser: Parser) -> None:
+    parser.add_argument("runs", nargs="?", default="runs", metavar="DIR", help="folder of runs (default: runs)")
+    parser.add_argument("--out", default="site", metavar="DIR", help="folder of the site (default: site)")
+    parser.add_argument("--no-portraits", action="store_true", help="no pages on what each neuron does")
+
+
+def _submit(parser: Parser) -> None:
+    parser.add_argument("directory", metavar="RUN_DIR", help="the directory of one run")
+    parser.add_argument("--to", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument(
+        "--re-evaluate", action="store_true", help="compute the score from the weights on this machine's data"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=0.005, metavar="X",
+        help="how far that may lie off: of fractions the difference, else relative (default: 0.005)",
+    )  # fmt: skip
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    _plugin(parser)
+
+
 def _export(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
     parser.add_argument("--output", metavar="FILE", help="file or folder (default: RUN.nir here)")
@@ -253,6 +305,7 @@ _FILL = {
     "quickstart": _quickstart,
     "run": _run,
     "compare": _compare,
+    "arena": _arena,
     "probe": _probe,
     "gradients": _gradients,
     "memory": _memory,
@@ -260,6 +313,9 @@ _FILL = {
     "list": _list,
     "show": _show,
     "report": _report,
+    "query": _query,
+    "site": _site,
+    "submit": _submit,
     "export": _export,
     "doctor": _doctor,
     "data": _data,

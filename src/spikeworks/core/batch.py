@@ -13,7 +13,8 @@ class Batch:
 
     Attributes:
         x: floats ``[T, B, ...]``, or token ids ``[B, T]`` (int64) for language tasks.
-        target: class ids ``[B]`` (int64), or next-token ids ``[B, T]``.
+        target: class ids ``[B]`` (int64), next-token ids ``[B, T]``, labels ``[B, L]`` with -1 behind shorter
+            transcripts, or clean and noisy waves ``[B, 2, S]``.
         mask: ``[T, B]`` bool, true where the step belongs to the sequence; ``None``: all do.
             Padding stands behind a sequence, never before or inside it.
         fresh: false where the batch continues the one before it, so that the network's
@@ -43,7 +44,7 @@ class Batch:
     @property
     def count(self) -> int:
         """Number of targets: B, or B times T for tokens."""
-        return self.target.numel()
+        return self.target.numel() if self.tokens else self.size
 
     def to(self, device: object) -> Batch:
         """The same batch on another device."""

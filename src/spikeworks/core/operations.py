@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -42,6 +43,18 @@ class Countable(Protocol):
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """Operations of one call that read ``x`` and returned ``y``, both ``[T, B, ...]``."""
+        ...
+
+
+@runtime_checkable
+class HoldsSynapses(Protocol):
+    """A module with linear maps inside that are not called as modules of their own."""
+
+    def synapses(self, x: Tensor, y: Tensor) -> Sequence[tuple[Countable, Tensor, Tensor]]:
+        """Each map of one call that read ``x`` and returned ``y``: with what it read and something like its result.
+
+        Only the shape of the last counts; both are ``[T, B, ...]``.
+        """
         ...
 
 

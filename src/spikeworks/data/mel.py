@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -103,14 +104,30 @@ def mel_filters(mel: LogMel) -> Tensor:
     Raises:
         ConfigError: so many bands that one of them holds no point of the spectrum.
     """
-    size = _transform_size(mel)
-    hertz = torch.linspace(0, mel.rate / 2, size // 2 + 1, dtype=torch.float64)
-    ends = torch.tensor([mel.low, mel.upper], dtype=torch.float64)
-    low, high = (2595 * torch.log10(1 + ends / 700)).tolist()
-    edges = 700 * (10 ** (torch.linspace(low, high, mel.bands + 2, dtype=torch.float64) / 2595) - 1)
+    hertz = torch.linspace(0, mel.rate / 2, _transform_size(mel) // 2 + 1, dtype=torch.float64)
+    return triangles(hertz, mel.bands, mel.low, mel.upper, f"a window of {mel.window} s at {mel.rate} Hz")
+
+
+def triangles(hertz: Tensor, bands: int, low: float, high: float, what: str = "the spectrum") -> Tensor:
+    """Triangular filters of peak 1, equally spaced on the mel scale ``2595 log10(1 + f / 700)``.
+
+    Args:
+        hertz: points of the spectrum, ``[P]``.
+        bands: C.
+        low, high: where the first filter begins and the last one ends, in hertz.
+        what: has the spectrum, for the message.
+
+    Returns:
+        ``[P, C]``, of the type of ``hertz``.
+
+    Raises:
+        ConfigError: so many bands that one of them holds no point.
+    """
+    first, last = (2595 * math.log10(1 + f / 700) for f in (low, high))
+    edges = 700 * (10 ** (torch.linspace(first, last, bands + 2, dtype=torch.float64) / 2595) - 1)
     rise = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
     filters = torch.minimum(rise, fall).clamp(min=0)
     if bool((filters.sum(0) == 0).any()):
-        raise ConfigError(f"{mel.bands} mel bands are too many for a window of {mel.window} s at {mel.rate} Hz.")
-    return filters
+        raise ConfigError(f"{bands} mel bands are too many for {what}.")
+    return filters.to(hertz.dtype)

@@ -15,7 +15,6 @@ Legend: ``T`` frames, ``B`` batch, ``F`` frequencies, ``S`` samples.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import torch
 from torch import Tensor
@@ -91,7 +90,7 @@ class Stft:
             spectrum: complex ``[T, B, F]``.
             mask: bool ``[T, B]``, the frames that a wave has; behind its own end it is zero.
         """
-        steps, size, _ = spectrum.shape
+        steps = len(spectrum)
         hann = _hann(self.window).to(spectrum.real)
         framed = torch.fft.irfft(spectrum, n=self.window) * hann
         weight = hann.square().expand(steps, 1, self.window)
@@ -121,8 +120,8 @@ class Stft:
         return total.reshape(size, -1)
 
 
-@functools.lru_cache(maxsize=16)
 def _hann(window: int) -> Tensor:
+    # made anew each time: one that is kept could be a fake tensor, made while memory is foretold
     return torch.hann_window(window, periodic=True, dtype=torch.float64)
 
 

@@ -128,6 +128,10 @@ class Readout(nn.Module):
                 weights, kept = valid * self.config.decay ** left.clamp(min=0), self.config.decay**length
         return torch.einsum("tb,tbn->bn", weights, x), weights.sum(0), kept
 
+    def synapses(self, x: Tensor, y: Tensor) -> tuple[tuple[Dense, Tensor, Tensor]]:
+        """The map at every step, see :class:`~spikeworks.core.operations.HoldsSynapses`."""
+        return ((self.linear, self.features(x), x.new_empty(*x.shape[:2], len(self.linear.weight))),)
+
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """As deployed, step by step: an addition for each spike and class; a leaky sum decays each step."""
         outputs, inputs = self.linear.weight.shape

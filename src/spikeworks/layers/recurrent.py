@@ -86,9 +86,14 @@ class Recurrent(nn.Module):
         y, inner = self.neuron.recur(x, self.weight, self.synapse.bias, last, inner)
         return y, RecurrentState(inner, y[-1])
 
+    def synapses(self, x: Signal, y: Tensor) -> tuple[tuple[Dense, Tensor, Tensor]]:
+        """R with the outputs that it hears, see :class:`~spikeworks.core.operations.HoldsSynapses`."""
+        before = torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+        return ((self.synapse, before, y.new_empty(*y.shape[:2], len(self.synapse.weight))),)
+
     def operations(self, x: Signal, y: Tensor) -> Operations:
         """Synapse and neurons together; the output before the first step is taken as silent."""
-        before = torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+        ((_, before, _),) = self.synapses(x, y)
         reached = (self.neuron.size - self.zero_diagonal) * len(self.neuron.inputs)
         heard = synaptic_operations(before, before.numel() * reached, magnitude(before) * reached)
         return heard + self.neuron.operations(x, y)

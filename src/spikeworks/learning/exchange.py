@@ -5,15 +5,29 @@ Processes are those of ``torch.distributed``; without them everything here is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_alone: contextvars.ContextVar[bool] = contextvars.ContextVar("spikeworks_alone", default=False)
+
 
 def _joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return dist.is_available() and dist.is_initialized() and not _alone.get()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Learn inside as a single process, for what one of several does by itself, such as measuring an update."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def rank() -> int:

@@ -34,7 +34,7 @@ from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
 from .decoupled import Decoupled
 from .online import Online
-from .rehearsal import batch_for, batch_of, loss_of_steps, rehearse, two_chunks
+from .rehearsal import UnforeseeableError, batch_for, batch_of, loss_of_steps, rehearse, two_chunks
 from .stepwise import step_outputs
 from .traced import AT_ONCE
 
@@ -67,7 +67,8 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
         shape: ``(T, B, ...)``, or ``(B, T)`` for a network of tokens.
 
     Returns:
-        ``None`` for learners of another kind than those of the table above.
+        ``None`` for learners of another kind than those of the table above, and for losses such as CTC that take
+        memory by the numbers they meet.
 
     Raises:
         ConfigError: the method cannot learn this network.
@@ -94,6 +95,13 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     plan = Plan.of_one(example, SGDConfig(learning_rate=0.0))
     learner: Any = method.build(twin, objective, plan)
     learner.beside.train()
+    try:
+        return _of_learner(learner, twin, objective, example)
+    except UnforeseeableError:
+        return None
+
+
+def _of_learner(learner: Any, network: nn.Module, objective: Objective, example: Batch) -> Forecast | None:
     kind = type(learner)  # what is derived from them may do anything
     if kind is Online:
         return _online(learner, example)
@@ -102,11 +110,11 @@ def forecast(network: nn.Module, method: MethodConfig, objective: Objective, sha
     if kind is BPTT:
 
         def run(x: Tensor) -> None:
-            output, state = twin(x)
+            output, state = network(x)
             objective.loss(output, batch_for(objective, x)).backward()
             del state  # lives as long as the output
 
-        seen = rehearse(run, twin, example.x)
+        seen = rehearse(run, network, example.x)
         return Forecast(saved=seen.saved_peak, live=seen.live_peak)
     return None
 

@@ -11,9 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 
 from ..core.batch import Batch
+from ..core.errors import ConfigError
 from ..core.state import state_bytes
 from ..measure.live import LiveMemory, watch_memory
 from ..measure.untouched import untouched
@@ -22,8 +27,16 @@ from .parts import Part
 from .stepwise import step_outputs
 
 
+class UnforeseeableError(ConfigError):
+    """What is held depends on the numbers, so that shapes do not tell it."""
+
+
 def rehearse(run: Callable[[Tensor], Any], module: nn.Module, like: Tensor) -> LiveMemory:
-    """What ``run``, which uses the weights of ``module`` in train mode, would hold on an input like ``like``."""
+    """What ``run``, which uses the weights of ``module`` in train mode, would hold on an input like ``like``.
+
+    Raises:
+        UnforeseeableError: the code asks for the numbers in a tensor, as CTC does.
+    """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     called = _Called(module, run)
     with untouched(module):
@@ -34,7 +47,13 @@ def rehearse(run: Callable[[Tensor], Any], module: nn.Module, like: Tensor) -> L
         with fake, torch.enable_grad():
             x = torch.empty(like.shape, dtype=like.dtype, device=like.device)
             with watch_memory([x, *values.values()]) as seen:
-                torch.func.functional_call(called, values, (x,))
+                try:
+                    torch.func.functional_call(called, values, (x,))
+                except (DataDependentOutputException, DynamicOutputShapeException) as error:
+                    raise UnforeseeableError(
+                        f"What an update holds cannot be known from shapes: {error.func} reads the numbers.",
+                        "methods that plan their memory cannot learn this task; use bptt or auglocal",
+                    ) from error
     return seen
 
 

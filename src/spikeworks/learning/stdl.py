@@ -106,7 +106,8 @@ class STDLConfig(CutConfig):
         whole = check_blocks(network)
         found = self.plan(whole, objective, plan)
         parts = build_parts(whole, [p.segment for p in found.parts], [p.chosen for p in found.parts], plan.seed)
-        cutting = dataclasses.replace(self.cutting(), chunk=None if self.window is None else found.chunk)
+        chunked = self.window is not None and self.loss == "step"
+        cutting = dataclasses.replace(self.cutting(), chunk=found.chunk if chunked else None)
         learner = Decoupled(whole, objective, plan, parts, cutting)
         learner.notes = [*found.lines(), *learner.notes]
         return learner

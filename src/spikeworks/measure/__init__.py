@@ -11,7 +11,9 @@ Example:
 """
 
 from .constants import DEFAULT_PROFILE, PROFILES, Constant, EnergyProfile, MemoryTier
+from .conventions import CONVENTIONS, Convention
 from .energy import EnergyReport, LayerEnergy, energy, price
+from .energy_by import ConventionReport, LayerByConvention, energy_by
 from .environment import environment, machine
 from .live import LiveMemory, watch_memory
 from .memory import MemoryReport, memory
@@ -21,11 +23,15 @@ from .speed import SpeedReport, Timing, speed
 from .stats import PairedDifference, Summary, bootstrap_interval, mean, paired, spread, summarize
 
 __all__ = [
+    "CONVENTIONS",
     "DEFAULT_PROFILE",
     "PROFILES",
     "Constant",
+    "Convention",
+    "ConventionReport",
     "EnergyProfile",
     "EnergyReport",
+    "LayerByConvention",
     "LayerEnergy",
     "LayerOperations",
     "LiveMemory",
@@ -40,6 +46,7 @@ __all__ = [
     "bootstrap_interval",
     "count_operations",
     "energy",
+    "energy_by",
     "environment",
     "machine",
     "mean",

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from ..core.errors import ConfigError
 from ..core.state import state_bytes, tensor_bytes
@@ -136,10 +136,10 @@ def predict(
         try:
             with fake:
                 return _report(called, network, torch.empty(*shape, dtype=dtype), None, loss, batch_axis)
-        except DataDependentOutputException as error:
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
             name = type(network).__name__
             raise ConfigError(
-                f"The memory of {name} cannot be predicted: its code reads values ({error.func}).",
+                f"The memory of {name} cannot be predicted: its code, or the loss, reads values ({error.func}).",
                 "measure it with memory(network, x)",
             ) from error
 

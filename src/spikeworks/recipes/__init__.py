@@ -13,8 +13,10 @@ from .digits import QUICKSTART, quickstart, quickstart_suite
 from .generated import autonomous_localization, binary_adding
 from .language import ptb
 from .mnist import ps_mnist, s_mnist
+from .nsa import nsa
 from .registry import RECIPES, Recipe
 from .speech import spoken_digits
+from .temporal_suite import temporal_suite
 
 __all__ = [
     "QUICKSTART",
@@ -22,10 +24,12 @@ __all__ = [
     "Recipe",
     "autonomous_localization",
     "binary_adding",
+    "nsa",
     "ps_mnist",
     "ptb",
     "quickstart",
     "quickstart_suite",
     "s_mnist",
     "spoken_digits",
+    "temporal_suite",
 ]

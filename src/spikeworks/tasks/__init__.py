@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+from .aishell import AishellConfig
 from .array_esc10 import ArrayEsc10Config
 from .autonomous_localization import AutonomousLocalizationConfig
 from .base import (
@@ -34,17 +35,23 @@ from .binary_adding import BinaryAddingConfig
 from .cifar10_jpeg import Cifar10JpegConfig
 from .csv_file import CsvConfig
 from .delayed_cue import DelayedCueConfig
+from .denoise_digits import DenoiseDigitsConfig
+from .digit_strings import DigitStringsConfig
 from .dvs_lip import DvsLipConfig
 from .eegmmidb_mi import EegmmidbConfig
 from .event_digits_signed import EventDigitsSignedConfig
+from .gsc import GscConfig
+from .ndns import NdnsConfig
 from .nmnist_sample import NMnistSampleConfig
 from .openbmi import OpenbmiConfig
 from .ps_mnist import PSMnistConfig
 from .ptb import PTBConfig
 from .s_mnist import SMnistConfig
 from .seq_digits import SeqDigitsConfig
+from .shd import ShdConfig
 from .sloclas import SLoClasConfig
 from .spoken_digits import SpokenDigitsConfig
+from .ssc import SscConfig
 from .static_images import FashionMnistConfig, MnistConfig
 from .wisdm import WisdmConfig
 from .wrist_motion import WristMotionConfig
@@ -52,6 +59,7 @@ from .wrist_motion import WristMotionConfig
 __all__ = [
     "SPLITS",
     "TASKS",
+    "AishellConfig",
     "ArrayEsc10Config",
     "AutonomousLocalizationConfig",
     "BasicMotionsConfig",
@@ -60,23 +68,29 @@ __all__ = [
     "ClassificationTask",
     "CsvConfig",
     "DelayedCueConfig",
+    "DenoiseDigitsConfig",
+    "DigitStringsConfig",
     "DvsLipConfig",
     "EegmmidbConfig",
     "EventDigitsSignedConfig",
     "FashionMnistConfig",
     "Figure",
+    "GscConfig",
     "Meter",
     "MetricInfo",
     "MnistConfig",
     "NMnistSampleConfig",
+    "NdnsConfig",
     "OpenbmiConfig",
     "PSMnistConfig",
     "PTBConfig",
     "SLoClasConfig",
     "SMnistConfig",
     "SeqDigitsConfig",
+    "ShdConfig",
     "Signature",
     "SpokenDigitsConfig",
+    "SscConfig",
     "Task",
     "TaskConfig",
     "TaskDefaults",

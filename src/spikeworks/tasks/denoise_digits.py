@@ -34,7 +34,7 @@ from ..data.fsdd import FSDD, RATE, Recording
 from ..data.mixing import Mixture, Mode, active_share, mix
 from ..data.stft import Stft
 from .base import SPLITS, TASKS, TaskConfig, TaskDefaults, TaskInfo
-from .denoising import SI_SNR, DenoisingTask, Front, Level, MaskKind, check_front
+from .denoising import SI_SNR, DenoisingTask, Front, Level, MaskKind, check_options
 
 Noise = Literal["unseen", "seen"]
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -60,6 +60,7 @@ class DenoiseDigitsConfig(TaskConfig):
             of the same kinds (``seen``).
         mask: of the magnitudes, one number a frequency, or ``complex``, two.
         level: what is done to the loudness of what the network hears, see :class:`~spikeworks.tasks.denoising.Front`.
+        snr_weight: of the SI-SNR in the loss, beside the spectra.
         snr_low, snr_high: signal to noise in dB; whole numbers between them are drawn evenly.
         level_low, level_high: of the noisy wave in dBFS, drawn the same way.
         mode: ``true`` ratios, or those that the challenge's program makes, see :mod:`~spikeworks.data.mixing`.
@@ -79,6 +80,7 @@ class DenoiseDigitsConfig(TaskConfig):
     noise: Noise = "unseen"
     mask: MaskKind = "magnitude"
     level: Level = "cumulative"
+    snr_weight: float = 0.001
     snr_low: int = -5
     snr_high: int = 19
     level_low: int = -35
@@ -92,7 +94,7 @@ class DenoiseDigitsConfig(TaskConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_front("denoise-digits", self.mask, self.level)
+        check_options("denoise-digits", self.mask, self.level, self.snr_weight)
         if self.noise not in ("unseen", "seen") or self.mode not in ("true", "dns"):
             raise ConfigError(
                 f"denoise-digits: noise is 'unseen' or 'seen' and mode 'true' or 'dns', got {self.noise!r} and "
@@ -133,7 +135,7 @@ class DenoiseDigits(DenoisingTask):
         front = Front(Stft(window=256, hop=64), config.level)
         same = config.train_seconds == config.test_seconds
         steps = front.stft.frames(_samples(config.train_seconds, front.stft)) if same else None
-        super().__init__(config, front, config.mask, RATE, steps)
+        super().__init__(config, front, config.mask, config.snr_weight, RATE, steps)
         self._options = config
         self._root = root
         self._mixers: dict[str, _Mixer] = {}

@@ -63,12 +63,14 @@ class Front:
         return Batch(x=cumulative_norm(heard) if self.level == "cumulative" else heard, target=target, mask=mask)
 
 
-def check_front(who: str, mask: str, level: str) -> None:
+def check_options(who: str, mask: str, level: str, snr_weight: float) -> None:
     """Raise ConfigError for options that no denoising task has."""
     if mask not in ("magnitude", "complex"):
         raise ConfigError(f"{who}: mask is 'magnitude' or 'complex', got {mask!r}.")
     if level not in ("cumulative", "raw"):
         raise ConfigError(f"{who}: level is 'cumulative' or 'raw', got {level!r}.")
+    if not 0 <= snr_weight < math.inf:
+        raise ConfigError(f"{who}: snr_weight is a number from 0 on, got {snr_weight}.")
 
 
 class DenoisingTask(Task):
@@ -77,17 +79,21 @@ class DenoisingTask(Task):
     Attributes:
         front: what the network hears.
         rate: samples a second.
+        mask: what the answers are.
+        snr_weight: of the SI-SNR in the loss.
     """
 
     metric = SI_SNR
     default_readout = "every"
     whole_loss = "this task compares waves, which only all frames together make"
 
-    def __init__(self, config: TaskConfig, front: Front, mask: MaskKind, rate: int, steps: int | None) -> None:
+    def __init__(
+        self, config: TaskConfig, front: Front, mask: MaskKind, snr_weight: float, rate: int, steps: int | None
+    ) -> None:
         bins = front.stft.bins
         outputs = bins if mask == "magnitude" else 2 * bins
         super().__init__(config, Signature(steps=steps, inputs=bins, outputs=outputs, kind="signal"))
-        self.front, self.rate, self.mask = front, rate, mask
+        self.front, self.rate, self.mask, self.snr_weight = front, rate, mask, snr_weight
         window = 4 * front.stft.window  # 2048 and 512 at 16 kHz
         self._judge = Stft(window=window, hop=window // 4)
 
@@ -120,25 +126,35 @@ class DenoisingTask(Task):
         return stft.inverse(shaped, batch.mask), clean, noisy, lengths
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        """Mean over the clips of ``|Re D| + |Im D| + ||S'| - |S|| + 0.001 (100 - SI-SNR)`` (arXiv 2410.04785).
+        """Mean over the clips of ``|Re D| + |Im D| + ||S'| - |S|| + w (100 - SI-SNR)``, w = ``snr_weight``.
 
         S' and S are spectra of the network's and the clean wave, under a window four times that of the input, and D is
-        their difference; the first three terms are means over the frames and frequencies of a clip.
+        their difference; the first three terms are means over the frames and frequencies of a clip. Source, with
+        w = 0.001: arXiv 2410.04785.
 
         Raises:
             ShapeError: the output is not one mask for every frame.
         """
-        estimate, clean, _, lengths = self.waves(output, batch)
+        return self.judged(output, batch)[0].mean()
+
+    def judged(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every clip the loss, the SI-SNR in dB, and that of the noisy wave, ``[B]`` each."""
+        estimate, clean, noisy, lengths = self.waves(output, batch)
         found, wanted = self._judge(estimate), self._judge(clean)
         apart = found - wanted
         far = apart.real.abs() + apart.imag.abs() + (_magnitude(found) - _magnitude(wanted)).abs()
-        samples = clean.shape[1] if lengths is None else lengths
-        frames = 1 + samples // self._judge.hop  # behind its end both waves of a clip are zero
-        spectral = far.sum((0, 2)) / (frames * self._judge.bins)
-        return (spectral + 0.001 * (100 - si_snr(estimate, clean, lengths))).mean()
+        spectral = far.mean((0, 2)) if lengths is None else self._mean_within(far, lengths)
+        ratio = si_snr(estimate, clean, lengths)
+        return spectral + self.snr_weight * (100 - ratio), ratio, si_snr(noisy, clean, lengths)
+
+    def _mean_within(self, far: Tensor, lengths: Tensor) -> Tensor:
+        """The mean of ``[T, B, F]`` over those frames that a wave alone would have, ``[B]``."""
+        frames = 1 + lengths // self._judge.hop
+        inside = torch.arange(len(far), device=far.device).unsqueeze(1) < frames
+        return (far.mean(2) * inside).sum(0) / frames
 
     def meter(self) -> DenoisingMeter:
-        return DenoisingMeter(self.waves, self.loss)
+        return DenoisingMeter(self.judged)
 
 
 def _magnitude(spectrum: Tensor) -> Tensor:
