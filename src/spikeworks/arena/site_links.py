@@ -93,7 +93,7 @@ def slug(name: str) -> str:
 
     Example:
         >>> slug("ps-mnist"), slug("Ä/b")
-        ('ps-mnist', 'b-aa61f8')
+        ('ps-mnist', 'b-c9bb07')
     """
     plain = re.sub(r"[^a-z0-9.+_-]+", "-", name.lower()).strip("-.")[:80]
     if plain == name:

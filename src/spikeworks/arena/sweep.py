@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.config import config_id, replace_leaves, to_dict
 from ..core.errors import ConfigError, RunError, SpikeworksError, TrainingDiverged
-from ..core.seeds import stream
 from .config import RunConfig
 from .progress import Progress
 from .run import Run
@@ -91,12 +89,16 @@ class Range:
 
     def draw(self, trial: Any) -> Any:
         """A value for a trial of Optuna."""
-        if self.choices:
-            names = [_name(choice) for choice in self.choices]  # a study keeps plain words
-            return self.choices[names.index(trial.suggest_categorical(self.path, names))]
+        if self.choices:  # a study keeps plain words
+            return self.restored(trial.suggest_categorical(self.path, [_shown(choice) for choice in self.choices]))
         if self.whole:
             return trial.suggest_int(self.path, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(self.path, self.low, self.high, log=self.log)
+
+    def restored(self, kept: Any) -> Any:
+        """The value that a study keeps as ``kept``."""
+        named = {_shown(choice): choice for choice in self.choices}
+        return named[kept] if self.choices else kept
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,55 +119,247 @@ class Best:
     directory: Path
     trials: dict[str, int]
 
-    def command(self, root: str | Path) -> str:
-        """The words that train this run anew; what was done is read."""
-        words = ["spikeworks", "run", "--task", self.config.task_name, "--neuron", self.config.model_name]
-        return shlex.join([*words, "--out", str(root), *_words(self.values)])
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Settings of one run that are varied.
+
+    Attributes:
+        config: the run, with its seed; ``ranges``: what is varied.
+        root: folder of all runs; ``data_root``: of the real data.
+        prune: whether trials worse than the median of the others at the same epoch are stopped.
+        sampler_seed: of what is drawn; ``None`` lets processes that share a study draw different trials.
+
+    Raises:
+        ConfigError: nothing is varied, a setting twice, or a setting cannot take a value of its range.
+        UnknownName: no such setting.
+    """
+
+    config: RunConfig
+    ranges: tuple[Range, ...]
+    root: str | Path = "runs"
+    data_root: str | Path | None = None
+    prune: bool = True
+    sampler_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        paths = [one.path for one in self.ranges]
+        if not paths or len(set(paths)) < len(paths):
+            raise ConfigError(f"A sweep varies at least one setting, and each once; got {', '.join(paths) or 'none'}.")
+        for one in self.ranges:
+            for value in one.choices or ((int(one.low), int(one.high)) if one.whole else (one.low, one.high)):
+                self.described({one.path: value})
+
+    @property
+    def name(self) -> str:
+        """Of the study in its file: equal for equal runs and ranges, so that a file can hold several."""
+        identity = config_id({"run": to_dict(self.config), "ranges": sorted(map(str, self.ranges))})
+        return f"{self.config.task_name} {self.config.shown} {identity}"
+
+    def described(self, values: Mapping[str, Any]) -> RunConfig:
+        """The run with some values; a single number stands for a list of one."""
+        fitted = {
+            path: [value] if isinstance(_value_at(self.config, path), tuple) and not isinstance(value, list) else value
+            for path, value in values.items()
+        }
+        return replace_leaves(self.config, fitted)
 
 
 def sweep(
-    config: RunConfig,
-    ranges: Sequence[Range],
+    plan: Sweep,
     study: str | Path,
     trials: int,
     *,
-    root: str | Path = "runs",
-    data_root: str | Path | None = None,
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
-    prune: bool = True,
     heard: Callable[[str], None] = lambda text: None,
 ) -> Best:
-    """Try settings of a run until the study has ``trials`` finished, pruned or failed trials, and return the best.
+    """Try settings until a study has so many trials, and return the best by validation.
 
     Args:
-        config: the run, with its seed, whose settings are varied.
-        ranges: what is varied.
-        study: journal file, made where there is none; the name of the study in it is the run's identity.
-        trials: of all processes together, those of earlier calls counted.
-        root: folder of all runs.
-        data_root: folder of the real data.
-        prune: whether trials worse than the median of the others at the same epoch are stopped.
-        heard: hears of each trial.
+        plan: what is varied.
+        study: journal file, made where there is none.
+        trials: of all processes and earlier calls together; pruned and failed ones count.
+        progress: hears what happens in each run.
+        heard: hears how each trial ended.
 
     Raises:
-        ConfigError: Optuna is missing, nothing is varied, or the study was begun with other settings or ranges.
-        RunError: no trial has a score, or the file is no journal.
+        ConfigError: Optuna is not installed; RunError: no trial has a score, or the file is no journal.
+        DataError: the task's data is missing.
         Interrupted: Ctrl-C; the same call goes on with the trial that was cut.
     """
+    if trials < 1:
+        raise ConfigError(f"A sweep needs at least one trial, got {trials}.")
     optuna = _optuna()
-    if not ranges or trials < 1:
-        raise ConfigError(f"A sweep needs settings to vary and at least one trial, got {len(ranges)} and {trials}.")
-    if len({one.path for one in ranges}) < len(ranges):
-        raise ConfigError(f"A setting is varied twice: {', '.join(one.path for one in ranges)}.")
-    for one in ranges:  # a wrong name or value shows before anything is written
-        for value in one.choices or (one.low, one.high):
-            replace_leaves(config, {one.path: int(value) if one.whole else value})
-    higher = config.task.build(data_root).metric.higher_is_better
-    opened = _open(optuna, Path(study), config, ranges, higher, prune)
-    told = _Told(optuna, opened, config, list(ranges), root, data_root, progress or Progress(), checkpoint_seconds, heard)
-    for trial in _cut(optuna, opened):
-        told.carry_out(trial)
-    while _ended(optuna, opened) < trials:
-        told.carry_out(opened.ask())
-    return _best(optuna, opened, config, ranges, root)
+    opened = _open(optuna, plan, Path(study))
+    watched = _Watched(progress or Progress())
+    states = optuna.trial.TrialState
+    for cut in opened.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        if cut.params.keys() == {one.path for one in plan.ranges}:
+            _carry_out(optuna, plan, opened, optuna.Trial(opened, cut._trial_id), watched, checkpoint_seconds, heard)
+    while len(opened.get_trials(deepcopy=False)) < trials:
+        _carry_out(optuna, plan, opened, opened.ask(), watched, checkpoint_seconds, heard)
+    return best_of(plan, opened)
+
+
+def best_of(plan: Sweep, study: Any) -> Best:
+    """The finished trial with the best validation score.
+
+    Raises:
+        RunError: there is none.
+    """
+    counts: dict[str, int] = {}
+    found = study.get_trials(deepcopy=False)
+    for trial in found:
+        counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
+    complete = [trial for trial in found if trial.state.name == "COMPLETE"]
+    if not complete:
+        said = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+        raise RunError(f"No trial of the sweep has a score ({said}).", "the messages above say why; narrow the ranges")
+    best = study.best_trial
+    values = {one.path: one.restored(best.params[one.path]) for one in plan.ranges}
+    config = plan.described(values)
+    return Best(
+        number=best.number,
+        validation=best.value,
+        values=values,
+        config=config,
+        directory=config.directory(plan.root),
+        trials=counts,
+    )
+
+
+def option_words(values: Mapping[str, Any]) -> list[str]:
+    """Values as words of a command line.
+
+    Example:
+        >>> option_words({"model.hidden": [64, 32], "optimizer.clip": None})
+        ['--model.hidden', '64', '32', '--optimizer.clip', 'None']
+    """
+    words = []
+    for path, value in values.items():
+        words += [f"--{path}", *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
+class _Watched(Progress):
+    """Passes on what happens, and lets the study judge every epoch."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.inner = inner
+        self.judge: Callable[[int, float], None] = lambda epoch, score: None
+
+    def begun(self, config: RunConfig, directory: Path, resumed: str | None) -> None:
+        self.inner.begun(config, directory, resumed)
+
+    def noted(self, text: str) -> None:
+        self.inner.noted(text)
+
+    def trained(self, epoch: int, batch: int, batches: int, metrics: dict[str, float]) -> None:
+        self.inner.trained(epoch, batch, batches, metrics)
+
+    def evaluated(self, line: dict[str, Any]) -> None:
+        self.inner.evaluated(line)
+        self.judge(int(line["epoch"]), float(line["validation_score"]))
+
+    def stage(self, text: str) -> None:
+        self.inner.stage(text)
+
+    def ended(self, config: RunConfig, result: dict[str, Any]) -> None:
+        self.inner.ended(config, result)
+
+    def failed(self, config: RunConfig, error: SpikeworksError) -> None:
+        self.inner.failed(config, error)
+
+
+def _carry_out(
+    optuna: Any, plan: Sweep, study: Any, trial: Any, watched: _Watched, seconds: float, heard: Callable[[str], None]
+) -> None:
+    """One trial, from the drawing to what the study is told."""
+    values = {one.path: one.draw(trial) for one in plan.ranges}
+    said = f"trial {trial.number}: {', '.join(f'{path} {_shown(value)}' for path, value in values.items())}"
+    failed = optuna.trial.TrialState.FAIL
+
+    def judge(epoch: int, score: float) -> None:
+        trial.report(score, epoch)
+        if plan.prune and trial.should_prune():
+            raise optuna.TrialPruned
+
+    watched.judge = judge
+    try:
+        config = plan.described(values)
+        result = Run(config, plan.root, plan.data_root).execute(watched, checkpoint_seconds=seconds)
+        score = result["score"]["validation"]  # the test score is nobody's business here
+        study.tell(trial, score, skip_if_finished=True)
+        heard(f"{said}: validation {score:.6g}")
+    except optuna.TrialPruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
+        heard(f"{said}: pruned")
+    except (TrainingDiverged, ConfigError) as error:
+        study.tell(trial, state=failed, skip_if_finished=True)
+        heard(f"{said}: {error}")
+    except RunError as error:  # another process carries out this trial
+        heard(f"{said}: {error}")
+
+
+def _open(optuna: Any, plan: Sweep, path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    higher = plan.config.task.build(plan.data_root).metric.higher_is_better
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name=plan.name,
+            direction="maximize" if higher else "minimize",
+            sampler=optuna.samplers.TPESampler(seed=plan.sampler_seed, constant_liar=True),
+            pruner=pruner if plan.prune else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+    except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise RunError(f"{path} is no journal of a sweep: {error}.", "give another file by --study") from error
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError("A sweep needs Optuna.", "pip install 'spikeworks[arena]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _unreadable(text: str) -> ConfigError:
+    return ConfigError(
+        f"What is varied cannot be read: {text!r}.",
+        "for instance learning_rate=1e-4..1e-1:log, batch_size=16..128, optimizer.clip=None,1 or hidden=64x64,128x64",
+    )
+
+
+def _value(word: str) -> Any:
+    """A word as what it says: nothing, a truth value, a number, a list of numbers (``64x32``), a text."""
+    word = word.strip()
+    named = {"None": None, "True": True, "False": False}
+    if word in named:
+        return named[word]
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    parts = word.split("x")
+    return [int(part) for part in parts] if len(parts) > 1 and all(part.isdigit() for part in parts) else word
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _value_at(config: Any, path: str) -> Any:
+    for part in path.split("."):
+        config = getattr(config, part, None)
+    return config

@@ -20,6 +20,7 @@ _HOME = {
     "quickstart": ("train", "quickstart"),
     "run": ("train", "run"),
     "compare": ("train", "compare"),
+    "sweep": ("sweep", "search"),
     "arena": ("arena", "arena"),
     "probe": ("probe", "probe"),
     "gradients": ("gradients", "gradients"),
@@ -83,7 +84,7 @@ def _dispatch(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     parser = parser_for(command)
     dotted: dict[str, list[str]] = {}
-    if command in ("run", "compare", "probe", "gradients", "memory", "neuron"):
+    if command in ("run", "compare", "sweep", "probe", "gradients", "memory", "neuron"):
         from .leaves import split_dotted
 
         rest, dotted = split_dotted(rest)

@@ -13,6 +13,7 @@ COMMANDS = {
     "quickstart": "train four neurons on the built-in task, print the table, write the report",
     "run": "train one neuron on one task",
     "compare": "train several neurons, or with several methods, and several seeds on one task",
+    "sweep": "search settings of one run with Optuna, choosing on validation",
     "arena": "whole tables of runs: list the suites, or run one",
     "probe": "does a task need temporal processing, and how long a memory? three networks, two gains, a verdict",
     "gradients": "what every learning method keeps of the full gradient, layer by layer, as a table and a page",
@@ -39,7 +40,7 @@ _LEAVES = (
 )
 
 
-_DESCRIBED = ("run", "compare", "probe", "gradients", "memory")
+_DESCRIBED = ("run", "compare", "sweep", "probe", "gradients", "memory")
 _NEURON_LEAVES = "Every setting of the neuron is an option as well: --neuron.decay 0.95."
 
 
@@ -156,6 +157,19 @@ def _compare(parser: Parser) -> None:
     parser.add_argument("--methods", metavar="A,B,C", help="see: spikeworks list methods")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many, counted from 0 (default: 3)")
     parser.add_argument("--budget", metavar="KIND", help="params: equal parameter counts; time: equal training seconds")
+
+
+def _sweep(parser: Parser) -> None:
+    _run(parser)
+    how = parser.add_argument_group("the sweep")
+    how.add_argument("--trials", type=int, default=20, metavar="N", help="of all processes together (default: 20)")
+    how.add_argument("--study", default="study.journal", metavar="FILE", help="shared by all processes")
+    how.add_argument(
+        "--param", action="append", default=[], metavar="NAME=RANGE",
+        help="learning_rate=1e-4..1e-1:log, model.neuron.decay=0.5..0.99, optimizer.clip=None,0.25,1; may be repeated",
+    )  # fmt: skip
+    how.add_argument("--no-prune", action="store_true", help="carry every trial to its end")
+    how.add_argument("--sampler-seed", type=int, metavar="N", help="draw the same trials again (one process alone)")
 
 
 def _arena(parser: Parser) -> None:
@@ -305,6 +319,7 @@ _FILL = {
     "quickstart": _quickstart,
     "run": _run,
     "compare": _compare,
+    "sweep": _sweep,
     "arena": _arena,
     "probe": _probe,
     "gradients": _gradients,
