@@ -51,7 +51,9 @@ def intervals(board: Board, look: Mapping[str, Style], name: str, most: int = 24
 
 def clipped(board: Board, low: float, high: float) -> tuple[float, float]:
     """An interval cut to what a score can be."""
-    return (max(low, 0.0), min(high, 1.0)) if board.metric.unit == "fraction" else (low, high)
+    if board.metric.unit != "fraction":
+        return low, high
+    return max(low, 0.0), min(high, 1.0) if board.metric.higher_is_better else high  # error rates can be above 1
 
 
 def _said(board: Board, score: object) -> str:

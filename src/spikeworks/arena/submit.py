@@ -265,8 +265,9 @@ def _score_problems(record: RunRecord) -> Iterator[str]:
     if again is None or not math.isclose(test, again, rel_tol=_CLOSE, abs_tol=_CLOSE):
         yield f"the test score is {test} under score and {again} under test"
     values = [value for value in (test, number(result, "score", "validation")) if value is not None]
-    if metric.get("unit") == "fraction" and not all(0 <= value <= 1 for value in values):
-        yield f"a {metric['name']} lies between 0 and 1, got {', '.join(map(str, values))}"
+    most = 1.0 if metric["higher_is_better"] else math.inf  # an error rate can be above 1
+    if metric.get("unit") == "fraction" and not all(0 <= value <= most for value in values):
+        yield f"a {metric['name']} lies between 0 and {most:g}, got {', '.join(map(str, values))}"
     if metric["name"] == "accuracy" and result.get("confusion"):
         share = _share_right(result["confusion"])
         if share is None or abs(share - test) > _CLOSE:
