@@ -89,7 +89,7 @@ def match_time(configs: list[RunConfig], task: Task, folder: Path) -> list[RunCo
     epochs take by a short trial. Trials are kept in ``folder``, so that the same comparison
     started again means the same runs.
     """
-    seconds = [_seconds_per_epoch(config, task, folder) for config in configs]
+    seconds = [seconds_per_epoch(config, task, folder) for config in configs]
     limit = configs[0].budget.max_seconds or _rounded(seconds[0] * configs[0].budget.epochs)
     return [
         dataclasses.replace(
@@ -100,7 +100,8 @@ def match_time(configs: list[RunConfig], task: Task, folder: Path) -> list[RunCo
     ]
 
 
-def _seconds_per_epoch(config: RunConfig, task: Task, folder: Path) -> float:
+def seconds_per_epoch(config: RunConfig, task: Task, folder: Path) -> float:
+    """Training seconds of an epoch, by a short trial that ``folder`` remembers."""
     plain = dataclasses.replace(config, seed=0)
     path = folder / f".time-{config_id(plain)}.json"
     if path.exists():

@@ -12,7 +12,7 @@ from ..core.errors import RunError, SpikeworksError
 from ..core.files import write_json
 from ..learning.forecast import forecast
 from ..tasks import Task
-from .budgets import match_time
+from .budgets import seconds_per_epoch
 from .config import RunConfig
 from .finish import count_parameters
 from .run import Run, read_object
@@ -68,10 +68,8 @@ def estimate_run(config: RunConfig, task: Task, root: str | Path = "runs") -> Ru
 def _seconds(config: RunConfig, task: Task, folder: Path) -> float:
     budget = config.budget
     unlimited = dataclasses.replace(config, budget=dataclasses.replace(budget, max_seconds=None))
-    timed = match_time([unlimited], task, folder)[0].budget.max_seconds
-    assert timed is not None
-    per_epoch = timed / budget.epochs
-    training = min(timed, budget.max_seconds or math.inf)
+    per_epoch = seconds_per_epoch(unlimited, task, folder)
+    training = min(per_epoch * budget.epochs, budget.max_seconds or math.inf)
     updates = len(task.data("train").plan(budget.batch_size))
     looks = {split: len(task.data(split).plan(budget.batch_size)) / updates for split in ("validation", "test")}
     epochs = min(budget.epochs, math.ceil(training / per_epoch))

@@ -246,7 +246,7 @@ def _facts(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     for key in keys:
         if key in ("command", "started"):
             continue
-        values = _distinct(_plain(record.environment.get(key), key) for record in records)
+        values = _distinct(plain_text(record.environment.get(key), key) for record in records)
         if values:
             name = "uncommitted changes" if key == "modified" else key.replace("_", " ")
             facts.append((name, "; ".join(values)))
@@ -257,13 +257,13 @@ def _facts(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     return facts
 
 
-def _plain(value: Any, key: str = "") -> str | None:
+def plain_text(value: Any, key: str = "") -> str | None:
     """A fact of an environment in words; ``None`` where there is nothing to say."""
     if isinstance(value, dict):
-        parts = [(name, _plain(item, name)) for name, item in value.items()]
+        parts = [(name, plain_text(item, name)) for name, item in value.items()]
         return ", ".join(f"{name.replace('_', ' ').removesuffix(' bytes')} {part}" for name, part in parts if part)
     if isinstance(value, list):
-        return ", ".join(part for item in value if (part := _plain(item)))
+        return ", ".join(part for item in value if (part := plain_text(item)))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if key.endswith("_bytes") and isinstance(value, int):

@@ -16,6 +16,7 @@ from .config import RunConfig
 from .headline import headline
 from .leaderboard import Board, Entry, gaps
 from .page import render_page
+from .report import plain_text
 from .run_figure import loss_curve, score_curve
 from .site_links import Site, clocks_in, model_of, model_page, portrait_page, run_page, task_page
 from .store import RunRecord
@@ -161,14 +162,8 @@ def environment_facts(environment: Mapping[str, Any], prefix: str = "") -> list[
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             facts += environment_facts(value, f"{name} ")
-        elif key == "command" or value is None or value == "" or value == []:
-            continue
-        elif key.endswith("_bytes"):
-            facts.append((name.removesuffix(" bytes"), quantities.size(value)))
-        elif isinstance(value, bool):
-            facts.append(("uncommitted changes" if key == "modified" else name, "yes" if value else "no"))
-        else:
-            facts.append((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+        elif key != "command" and (text := plain_text(value, key)):
+            facts.append(("uncommitted changes" if key == "modified" else name.removesuffix(" bytes"), text))
     return facts
 
 

@@ -19,6 +19,7 @@ from spikeworks.core import quantities
 from spikeworks.core.config import canonical_json
 from spikeworks.measure import stats
 
+from .clock import clocks_of_run
 from .store import RunRecord
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Row:
         spike_rate: spikes per neuron and step, mean over blocks; ``spike_rates`` per block.
         train_seconds: seconds spent training; ``epoch_seconds``: of an epoch, the median of each run.
         best: nothing in this task scores better on average.
+        clock: what in the model knows the number of the step, see :mod:`~spikeworks.arena.clock`.
         pareto_energy, pareto_time, pareto_memory: no row scores at least as well for less energy
             (memory-aware), less training time, or fewer bytes kept for backward.
         records: the finished runs behind the row; ``failed``: the others.
@@ -101,6 +103,7 @@ class Row:
     epoch_seconds: Estimate | None
     records: tuple[RunRecord, ...]
     failed: tuple[RunRecord, ...]
+    clock: tuple[str, ...] = ()
     best: bool = False
     pareto_energy: bool = False
     pareto_time: bool = False
@@ -252,6 +255,7 @@ def _row(task: str, label: str, records: Sequence[RunRecord]) -> Row:
         epoch_seconds=_estimate([seconds for r in finished if (seconds := _epoch_seconds(r)) is not None]),
         records=finished,
         failed=tuple(record for record in records if not record.finished),
+        clock=clocks_of_run(records[0]),
     )
 
 

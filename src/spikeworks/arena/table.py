@@ -129,7 +129,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
             "|---|" + "---:|" * len(shown),
         ]
         for row in group:
-            cells = [_markdown(row.label), *(_markdown(column.text(row)) for column in shown)]
+            cells = [_markdown(_named(row)), *(_markdown(column.text(row)) for column in shown)]
             if row.best:
                 cells[:2] = [f"**{cell}**" for cell in cells[:2]]
             lines.append("| " + " | ".join(cells) + " |")
@@ -194,12 +194,17 @@ def _drawn(task: str, rows: Sequence[Row], shown: Sequence[Column], longest: int
     for column in shown:
         table.add_column(Text(column.head), justify="right", no_wrap=True)
     for row in rows:
-        label = Text(f"{_BEST if row.best else ' '} {row.label}")
+        label = Text(f"{_BEST if row.best else ' '} {_named(row)}")
         if longest is not None:
             label.truncate(longest, overflow="ellipsis")
         style = "bold green" if row.best else "dim" if row.score is None else None
         table.add_row(label, *(Text(column.text(row)) for column in shown), style=style)
     return table
+
+
+def _named(row: Row) -> str:
+    """The model's name, flagged where part of it knows the number of the step."""
+    return f"{row.label} (clock)" if row.clock else row.label
 
 
 def _markdown(text: str) -> str:

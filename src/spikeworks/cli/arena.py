@@ -13,11 +13,12 @@ from ..arena.config import RunConfig
 from ..arena.estimate import estimate_run
 from ..arena.plugins import load_plugin
 from ..arena.run import Run
-from ..arena.store import RunRecord, load_run
+from ..arena.store import load_run
 from ..arena.suites import SUITES, Suite, missing_data, run_suite, suite_for
 from ..core import quantities
 from ..core.errors import ConfigError, RunError, SpikeworksError
 from .leaves import Values
+from .train import print_table
 from .watch import Watch
 
 _WIDE = 160
@@ -135,20 +136,9 @@ def _run(configs: Sequence[RunConfig], args: argparse.Namespace) -> int:
     records = [load_run(o.directory) for o in found.outcomes if not isinstance(o.error, ConfigError)]
     if not records:
         raise ConfigError(f"No run of the suite could be carried out: {' '.join(found.skipped.values())}")
-    _print_table(records)
+    print_table(records)
     for task, reason in found.skipped.items():
         print(f"{task} was left out: {reason}")
     if not args.no_site and any(record.finished for record in records):
         print(f"Site: {write_site(args.out, args.site, command=shlex.join(['spikeworks', *sys.argv[1:]]))}")
     return 0 if any(outcome.result for outcome in found.outcomes) else 2
-
-
-def _print_table(records: Sequence[RunRecord]) -> None:
-    from rich.console import Console
-
-    from ..arena.summary import summarize
-    from ..arena.table import tables
-
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    for table in tables(summarize(records), console.width):
-        console.print(table)

@@ -98,11 +98,12 @@ def _carry_out(configs: Sequence[RunConfig], args: argparse.Namespace) -> tuple[
             checkpoint_seconds=args.checkpoint_seconds,
         )
     records = [load_run(o.directory) for o in outcomes if not isinstance(o.error, ConfigError)]
-    _print_table(records)
+    print_table(records)
     return 0 if any(outcome.result for outcome in outcomes) else 2, records
 
 
-def _print_table(records: Sequence[RunRecord]) -> None:
+def print_table(records: Sequence[RunRecord]) -> None:
+    """The comparison of some runs, as wide as the terminal."""
     from rich.console import Console
 
     from ..arena.summary import summarize
