@@ -119,7 +119,7 @@ def test_every_registry_of_the_listing_can_be_added_to() -> None:
 
     assert all(isinstance(registry, Registry) for registry in REGISTRIES.values())
     for what in set(LISTS) - {"tasks", "recipes"}:
-        assert REGISTRIES[what] is _registry(what)
+        assert REGISTRIES[what.replace("-", " ")] is _registry(what)
 
 
 def test_a_run_of_an_edited_plugin_is_not_taken_for_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
