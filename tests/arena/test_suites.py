@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from spikeworks import recipes  # noqa: F401 - registers the suites
 from spikeworks.arena.budgets import parameters_of
@@ -17,9 +18,11 @@ from spikeworks.arena.lock import locked
 from spikeworks.arena.loop import Interrupted
 from spikeworks.arena.progress import Progress
 from spikeworks.arena.suites import SUITES, Entrant, Part, Suite, missing_data, run_suite, suite_for
+from spikeworks.core.batch import Batch
 from spikeworks.core.config import to_dict
 from spikeworks.core.errors import ConfigError, RunError, UnknownName
-from spikeworks.learning import METHODS
+from spikeworks.core.seeds import stream
+from spikeworks.learning import METHODS, Plan
 from spikeworks.models import StackConfig
 from spikeworks.neurons import config_for
 from spikeworks.tasks import TASKS, task_for
@@ -72,6 +75,39 @@ def test_all_neurons_of_the_temporal_suite_have_the_parameters_of_lif(task: str,
     (own,) = [found for found in counts if target in found.values()]
     assert all(abs(count - target) <= 0.02 * target for count in own.values()), own
     assert own.get("lif", own.get("lif-rec")) == target and len(own) in (11, 13)
+
+
+@pytest.mark.parametrize(("index", "target"), [(0, 90_000), (1, 40_000)])
+def test_architectures_have_equal_parameters(index: int, target: int) -> None:
+    part = suite_for("temporal-architectures", "full").parts[index]
+    counts = {config.shown: parameters_of(config, part.task.build()) for config in part.runs(0)}
+    assert len(counts) == 9 and all(abs(count - target) <= 0.05 * target for count in counts.values()), counts
+
+
+@pytest.mark.parametrize("name", ["temporal-rules", "temporal-norms", "temporal-surrogates", "temporal-architectures"])
+def test_one_thing_varies_and_everything_learns(name: str) -> None:
+    """Every network of a small suite is built and makes an update by its method on one batch of its shape."""
+    for config in (c for part in suite_for(name, "small").parts for c in part.runs(0)):
+        task = config.task.build()
+        if task.signature.kind == "tokens":
+            x = torch.randint(40, (2, 6))
+            batch = Batch(x=x, target=x)
+            network = config.model.build(40, 40, stream(0, "weights"), tokens=True)
+            objective = Words()
+        else:
+            batch = Batch(x=torch.rand(6, 2, *task.signature.shape), target=torch.tensor([0, 1]))
+            network = config.model.build(task.signature.inputs, task.signature.outputs, stream(0, "weights"))
+            objective = task
+        config.method.prepare(network)
+        learner = config.method.build(network, objective, Plan.of_one(batch, config.optimizer))
+        assert learner.update(batch)["loss"] > 0, config.shown
+
+
+class Words:
+    """Cross-entropy of forty words."""
+
+    def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(output.flatten(0, 1), batch.target.t().flatten())
 
 
 def test_the_arena_s_networks_have_the_published_parameters() -> None:

@@ -17,6 +17,7 @@ from .nsa import nsa
 from .registry import RECIPES, Recipe
 from .speech import spoken_digits
 from .temporal_suite import temporal_suite
+from .temporal_tables import temporal_architectures, temporal_norms, temporal_rules, temporal_surrogates
 
 __all__ = [
     "QUICKSTART",
@@ -31,5 +32,9 @@ __all__ = [
     "quickstart_suite",
     "s_mnist",
     "spoken_digits",
+    "temporal_architectures",
+    "temporal_norms",
+    "temporal_rules",
     "temporal_suite",
+    "temporal_surrogates",
 ]
