@@ -174,11 +174,13 @@ def _entrant(name: str, steps: int, decay: float, surrogate: Surrogate, **fields
 
 
 def _neuron(name: str, steps: int, decay: float, surrogate: Surrogate) -> NeuronConfig:
-    """A neuron with the surrogate of a table; LIF and PLIF with its decay, threshold and hard reset as well."""
+    """A neuron with a table's surrogate; LIF and PLIF with its decay and hard reset, and with LTC its threshold."""
     options: dict[str, Any] = {"surrogate": surrogate}
     if name in ("lif", "plif"):
         inside = 0.98 if name == "plif" and decay == 1.0 else decay  # what is trained cannot start on its border
         options |= {"threshold": 0.5, "reset": Reset(kind="hard"), "decay": inside}
+    if name == "ltc":
+        options["threshold"] = 0.5  # with its own, twice as high, it stays silent on binary adding
     if name == "glif":
         options["steps"] = steps
     if name == "sliding-psn":
