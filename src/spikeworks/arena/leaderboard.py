@@ -15,9 +15,8 @@ from typing import Any
 
 from ..core.config import canonical_json
 from ..measure import stats
-from .clock import clocks_of_run
 from .store import RunRecord
-from .summary import Metric, Row, metric_of, summarize
+from .summary import Metric, Row, by_seed, metric_of, summarize
 
 LEVEL = 0.95
 """Probability of the intervals; what is below ``1 - LEVEL`` after the correction counts as a difference."""
@@ -54,7 +53,6 @@ class Entry:
         place: from 1 on, by the mean score; equal means share a place.
         low, high: interval of the mean score; ``None`` for one seed.
         behind: against the leader; ``None`` for the leader, and where the two share no seed.
-        clock: what in the model knows the number of the step.
     """
 
     place: int
@@ -62,7 +60,11 @@ class Entry:
     low: float | None
     high: float | None
     behind: Behind | None
-    clock: tuple[str, ...]
+
+    @property
+    def clock(self) -> tuple[str, ...]:
+        """What in the model knows the number of the step."""
+        return self.row.clock
 
     @property
     def leads(self) -> bool:
@@ -131,8 +133,7 @@ def _board(title: str, rows: list[Row]) -> Board:
         if not entries or entries[-1].row.score.mean != row.score.mean:
             place = number
         interval = stats.summarize(row.score.values, LEVEL)
-        clock = tuple(dict.fromkeys(reason for record in row.records for reason in clocks_of_run(record)))
-        entries.append(Entry(place=place, row=row, low=interval.low, high=interval.high, behind=behind, clock=clock))
+        entries.append(Entry(place=place, row=row, low=interval.low, high=interval.high, behind=behind))
     return Board(
         task=some.task,
         title=title,
@@ -158,12 +159,6 @@ def _behind(leader: Row, row: Row) -> Behind | None:
     pair = stats.paired(ours, theirs, LEVEL)
     gap = pair.difference
     return Behind(seeds=pair.seeds, difference=gap.mean, low=gap.low, high=gap.high, p_value=pair.p_value)
-
-
-def by_seed(row: Row) -> dict[int, float]:
-    """From seed to test score."""
-    values = row.score.values if row.score is not None else ()
-    return {seed: value for seed, value in zip(row.seeds, values, strict=True) if seed is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -158,15 +158,17 @@ def separated(first: Row, second: Row) -> bool | None:
     """
     if first.score is None or second.score is None or min(first.score.n, second.score.n) < 2:
         return None
-    mine, theirs = _by_seed(first.seeds, first.score), _by_seed(second.seeds, second.score)
+    mine, theirs = by_seed(first), by_seed(second)
     if len(mine.keys() & theirs.keys()) > 1:
         return stats.paired(mine, theirs).resolved
     difference = abs(first.score.mean - second.score.mean)
     return difference > _half_width(first.score) + _half_width(second.score)
 
 
-def _by_seed(seeds: Sequence[int | None], score: Estimate) -> dict[int, float]:
-    return {seed: value for seed, value in zip(seeds, score.values, strict=True) if seed is not None}
+def by_seed(row: Row) -> dict[int, float]:
+    """From seed to test score."""
+    values = row.score.values if row.score is not None else ()
+    return {seed: value for seed, value in zip(row.seeds, values, strict=True) if seed is not None}
 
 
 def _half_width(score: Estimate) -> float:
@@ -255,7 +257,7 @@ def _row(task: str, label: str, records: Sequence[RunRecord]) -> Row:
         epoch_seconds=_estimate([seconds for r in finished if (seconds := _epoch_seconds(r)) is not None]),
         records=finished,
         failed=tuple(record for record in records if not record.finished),
-        clock=clocks_of_run(records[0]),
+        clock=tuple(dict.fromkeys(reason for record in finished or records for reason in clocks_of_run(record))),
     )
 
 

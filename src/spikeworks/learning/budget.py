@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -118,27 +118,46 @@ def _head(part: PartBytes, plan: MemoryPlan) -> str:
     return "the network's own readout" if part is plan.parts[-1] else "a linear head alone"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerBytes:
+    """What an optimiser takes beside weights and gradients, in bytes for each byte of weights.
+
+    Attributes:
+        state: kept; step: made for a moment by a step.
+        together: whether a step makes that for all weights in one call, or for one after the other.
+    """
+
+    state: float
+    step: float
+    together: bool
+
+    def of_step(self, sizes: Sequence[int]) -> int:
+        """What a step makes on weights of these bytes."""
+        return round(self.step * (sum(sizes) if self.together else max(sizes, default=0)))
+
+
 def measured(
     network: Network,
     parts: Sequence[Part],
     cutting: Cutting,
     objective: Objective,
     example: Batch,
-    optimizer: OptimizerConfig | None = None,
+    optimizer: OptimizerBytes | None = None,
     known: dict[Any, Any] | None = None,
 ) -> MemoryPlan:
     """The bytes of given parts for batches like ``example``.
 
     Args:
-        optimizer: what its state and its step take is counted as well.
+        optimizer: what its state and its step take, to be counted as well.
         known: remembers parts between calls with the same network, objective, example and traces.
     """
     known = {} if known is None else known
     steps, batch = example.length, example.size
     chunk = cutting.size(steps)
     space = cutting.order == "space"
-    share, moment = (0.0, lambda sizes: 0) if optimizer is None else optimizer_bytes(optimizer)
-    gradients = [tensor_bytes(p for p in part.parameters() if p.requires_grad) for part in parts]
+    taken = optimizer or OptimizerBytes(state=0.0, step=0.0, together=False)
+    learning = [[tensor_bytes([p]) for p in part.parameters() if p.requires_grad] for part in parts]
+    gradients = [sum(sizes) for sizes in learning]
     found: list[PartBytes] = []
     for index, part in enumerate(parts):
         first, last = part.segment
@@ -157,7 +176,6 @@ def measured(
             )
         seen, states, traces = known[key]
         cuts = (first - 1,) if part.final else (first - 1, last)
-        learning = [p for p in part.parameters() if p.requires_grad]
         others = sum(earlier.states + earlier.traces * (not space) for earlier in found)
         if not space:
             others += sum(gradients if chunk < steps else gradients[: index + 1]) - gradients[index]
@@ -167,7 +185,7 @@ def measured(
             chosen=tuple(part.chosen),
             saved=seen.saved_peak,
             live=seen.live_peak,
-            stepping=gradients[index] + states + traces + moment([tensor_bytes([p]) for p in learning]),
+            stepping=gradients[index] + states + traces + taken.of_step(learning[index]),
             states=states,
             traces=traces,
             waiting=sum(waiting(network, i, steps, batch) for i in cuts) if space else 0,
@@ -182,7 +200,7 @@ def measured(
         chunk=chunk,
         steps=steps,
         batch=batch,
-        weights=round(weights * (1 + share)),
+        weights=round(weights * (1 + taken.state)),
         answers=answer_bytes(network, example, chunk),
     )
 
@@ -213,16 +231,11 @@ def waiting(network: Network, index: int, steps: int, batch: int) -> int:
     return -(-values // 8) if plan_of(network, index).emits == "spikes" else 4 * values
 
 
-def optimizer_bytes(optimizer: OptimizerConfig) -> tuple[float, Callable[[Sequence[int]], int]]:
-    """What an optimiser takes, found by steps of it on small weights.
-
-    Returns:
-        Bytes of its state for each byte of weights, and what a step takes for a moment on weights of given bytes.
-    """
+def optimizer_bytes(optimizer: OptimizerConfig) -> OptimizerBytes:
+    """What an optimiser takes, found by steps of it on small weights."""
     alone, state = _stepped(optimizer, 1)
     both, _ = _stepped(optimizer, 2)
-    together = both > 1.5 * alone  # all weights in one call, or one after the other
-    return state, lambda sizes: round(alone * (sum(sizes) if together else max(sizes, default=0)))
+    return OptimizerBytes(state=state, step=alone, together=both > 1.5 * alone)
 
 
 def _stepped(optimizer: OptimizerConfig, count: int) -> tuple[float, float]:

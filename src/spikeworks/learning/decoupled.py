@@ -8,6 +8,7 @@ Memory is that of one part and one chunk of steps, whatever the depth and the le
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -136,9 +137,7 @@ class Decoupled(Descent):
         for part in self.parts:
             if part.layers is None:
                 return
-            shown: list[Tensor] = []
-            part.layers.check(lambda part=part, x=x, shown=shown: shown.append(part.advance(x, None, None)[0]))
-            (x,) = shown
+            x, _, _ = part.layers.check(functools.partial(part.advance, x, None, None))
 
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """One pass; returns the last part's loss, the target count and the norm of all gradients."""
@@ -213,7 +212,7 @@ class _Course:
             _unpacked(x), self.state, mask, lambda features: self._loss(features, mask, chunk)
         )
         self.loss += loss.item()
-        return None if self.part.final else passed
+        return passed
 
     def _loss(self, features: Tensor, mask: Tensor | None, chunk: slice) -> Tensor:
         readout, objective = self.part.readout, self.learner.objective

@@ -66,14 +66,7 @@ class CutConfig(MethodConfig):
 
     def cutting(self) -> Cutting:
         """What these settings say about time."""
-        return Cutting(
-            window=self.window,
-            chunk=self.chunk,
-            loss=self.loss,
-            order=self.order,
-            traces=self.traces,
-            spikes=self.spikes,
-        )
+        return Cutting(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Cutting)})
 
     def check_loss(self, objective: Objective) -> None:
         """Raise ConfigError where it wants the loss of every step and there is none."""

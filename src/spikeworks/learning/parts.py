@@ -76,16 +76,16 @@ class Part(nn.Module):
 
     def differentiate(
         self, x: Tensor, state: PartState | None, mask: Tensor | None, loss: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor | Packed, PartState, Tensor]:
+    ) -> tuple[Tensor | Packed | None, PartState, Tensor]:
         """Run some steps and add the gradients of the loss of what reaches the head.
 
         Returns:
-            What leaves the last block, as bits where it is spikes, the state, and the loss; all cut from the graph.
+            What leaves for the next part, as bits where it is spikes, the state, and the loss; all cut from the graph.
         """
         with contextlib.nullcontext([]) if self.layers is None else self.layers.watch() as calls:
             leaving, features, after = self.advance(x, state, mask)
         after = detach(after)
-        passed = bits_of(leaving) or leaving.detach()
+        passed = None if self.final else bits_of(leaving) or leaving.detach()
         value = loss(features)
         del x, leaving, features  # not needed any more, and backward takes as much again
         if value.requires_grad:

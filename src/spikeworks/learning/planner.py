@@ -184,10 +184,9 @@ class _Search:
         optimizer: OptimizerConfig,
     ) -> None:
         self.network, self.budget, self.selector = network, budget, selector
-        self.objective, self.example, self.optimizer = objective, example, optimizer
+        self.objective, self.example, self.optimizer = objective, example, optimizer_bytes(optimizer)
         self.costs = Costs(network)
         self._known: dict[Any, Any] = {}
-        self._state, _ = optimizer_bytes(optimizer)
 
     def plan(self, segments: Sequence[Segment], chosen: Sequence[tuple[int, ...]], cutting: Cutting) -> MemoryPlan:
         """The bytes of these parts."""
@@ -203,13 +202,13 @@ class _Search:
         """Bytes that no plan of these parts stays below: the network's weights, and what its dearest part keeps."""
         sequences = cutting.size(self.example.length) * self.example.size
         dearest = max(sum(self.costs.blocks[first : last + 1]) for first, last in segments)
-        return tensor_bytes(self.network.parameters()) * (1 + self._state) + sequences * dearest
+        return tensor_bytes(self.network.parameters()) * (1 + self.optimizer.state) + sequences * dearest
 
     def largest(self, segments: Sequence[Segment], cutting: Cutting) -> MemoryPlan | None:
         """The choice of the largest allowance a part that fits; found among evenly spaced allowances."""
         whole = sum(self.costs.blocks)
         sequences = cutting.size(self.example.length) * self.example.size
-        weight = (2 + self._state) / sequences  # as bytes of a sequence and step
+        weight = (2 + self.optimizer.state) / sequences  # as bytes of a sequence and step
         low, high = 0, _SHARES
         best = None
         while low < high:

@@ -14,7 +14,7 @@ from ..core.units import parse_bytes
 from ..models import Network
 from . import planner
 from .base import METHODS, Objective, Plan
-from .budget import MemoryPlan, make_parts, measured
+from .budget import MemoryPlan, make_parts, measured, optimizer_bytes
 from .decoupled import Decoupled
 from .exchange import largest
 from .local import CutConfig, build_parts, segments_of
@@ -98,7 +98,7 @@ class STDLConfig(CutConfig):
             )
         parts = make_parts(network, segments, chosen)
         cutting.begin(parts, example)
-        return measured(network, parts, cutting, objective, example, plan.optimizer)
+        return measured(network, parts, cutting, objective, example, optimizer_bytes(plan.optimizer))
 
     def build(self, network: nn.Module, objective: Objective, plan: Plan) -> Decoupled:
         """A learner for ``network`` whose notes tell the plan; raises ConfigError where none fits."""

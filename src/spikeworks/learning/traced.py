@@ -47,16 +47,21 @@ class TracedLayers:
         self.blocks = blocks
         self.cells = {name: Cell(name, module, traces, spikes, dtype) for name, module in layers_of(blocks).items()}
 
-    def check(self, run: Callable[[], Any]) -> None:
-        """Raise ConfigError where what stands before some neurons cannot have these traces; ``run`` runs a step."""
+    def check(self, run: Callable[[], Any]) -> Any:
+        """Run a step by ``run`` in eval mode and return what that gives.
+
+        Raises:
+            ConfigError: what stands before some neurons cannot have these traces.
+        """
         modes = [(module, module.training) for module in self.blocks.modules()]
         self.blocks.eval()
         with torch.no_grad(), self.watch() as calls:
-            run()
+            result = run()
         for module, mode in modes:
             module.training = mode
         for call in calls:
             self.cells[call.name].check(call)
+        return result
 
     def begin(self) -> None:
         """Forget all traces: a sequence starts."""

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from ..core.operations import HoldsSynapses, Operations
 from .conventions import CONVENTIONS, NEUROBENCH, Convention
 from .rules import counter_for
-from .subject import by_length, call, extent, tensors_in
-from .untouched import untouched
+from .subject import extent, infer, tensors_in
 
 _NJ_PER_PJ = 1e-3
 
@@ -129,10 +128,7 @@ def energy_by(
     size = extent(x, mask, batch_axis)
     tallies = _Tallies(network)
     try:
-        with untouched(network), torch.no_grad():
-            network.eval()
-            for part in by_length(x, mask):
-                call(network, part)
+        infer(network, x, mask)
     finally:
         tallies.close()
     parts = size.samples if rule.per == "sample" else extent(x, None, batch_axis).steps

@@ -20,13 +20,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..core.operations import Operations
 from .rules import Counter, counter_for
-from .subject import by_length, call, extent, tensors_in
-from .untouched import untouched
+from .subject import extent, infer, tensors_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,10 +92,7 @@ def count_operations(
     size = extent(x, mask, batch_axis)
     book = _Book(network)
     try:
-        with untouched(network), torch.no_grad():
-            network.eval()
-            for part in by_length(x, mask):
-                call(network, part)
+        infer(network, x, mask)
     finally:
         book.close()
     layers = tuple(

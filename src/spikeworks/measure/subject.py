@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ConfigError, ShapeError
+from .untouched import untouched
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,18 @@ def by_length(x: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
     for length in lengths.unique().tolist():
         rows = (lengths == length).nonzero().flatten().to(x.device)
         yield x[rows, :length] if ids else x[:length, rows]
+
+
+def infer(network: nn.Module, x: Tensor, mask: Tensor | None) -> None:
+    """Run all of ``x`` without its padding, in eval mode and without gradients, for hooks to see; leaves no trace.
+
+    Raises:
+        ShapeError: as :func:`by_length`.
+    """
+    with untouched(network), torch.no_grad():
+        network.eval()
+        for part in by_length(x, mask):
+            call(network, part)
 
 
 def takes_mask(network: nn.Module) -> bool:

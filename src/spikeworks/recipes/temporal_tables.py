@@ -119,7 +119,8 @@ def varied(
 @SUITES.register("temporal-architectures")
 def temporal_architectures(size: Size = "small") -> Suite:
     """Architectures with equal parameters: LIF, delays, TCN, LSTM, gated, Transformers (arXiv 2502.09449)."""
-    digits, adding = lif_parts(size)[0], next(p for p in lif_parts(size) if p.task_name == "binary-adding")
+    found = lif_parts(size)
+    digits, adding = found[0], next(part for part in found if part.task_name == "binary-adding")
     mean, last = ReadoutConfig(kind="mean", scale=10.0), ReadoutConfig(kind="last")
     parts: list[Part]
     if size == "small":

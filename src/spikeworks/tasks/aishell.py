@@ -111,6 +111,7 @@ class Aishell(TranscriptTask):
         )
         self.skipped: dict[str, int] = {}
         self.alphabet: tuple[str, ...] = ()
+        self._table: dict[str, int] = {}
         self.scale: Standardizer | None = None
         self._options = config
         self._root = root
@@ -120,6 +121,7 @@ class Aishell(TranscriptTask):
         counts = collections.Counter(character for u in utterances["train"] for character in u.text)
         ordered = sorted(counts, key=lambda character: (-counts[character], character))
         self.alphabet = tuple(ordered[: self._options.characters])
+        self._table = {character: label for label, character in enumerate(self.alphabet, start=2)}
         self._check_alignable(utterances)
         every = max(1, len(utterances["train"]) // _SCALED_BY)
         self.scale = Standardizer.of(torch.cat([self._frames(u, 1.0) for u in utterances["train"][::every]]))
@@ -132,8 +134,7 @@ class Aishell(TranscriptTask):
 
     def labels(self, text: str) -> Tensor:
         """The label of each character of a text, int64 ``[L]``."""
-        table = {character: label for label, character in enumerate(self.alphabet, start=2)}
-        return torch.tensor([table.get(character, self.unknown) for character in text])
+        return torch.tensor([self._table.get(character, self.unknown) for character in text])
 
     def text(self, labels: list[int]) -> str:
         """Characters of labels; those that have none are shown as ``□``."""
