@@ -129,6 +129,18 @@ def test_methods_multiply_models_and_parts_can_be_chosen() -> None:
     assert suite.only(["binary-adding"]) == suite
     with pytest.raises(UnknownName, match="task of suite tiny 'binary-adds'.*Did you mean 'binary-adding'"):
         suite.only(["binary-adds"])
+
+
+def test_a_suite_can_be_cut_to_some_models_of_some_tasks() -> None:
+    suite = suite_for("temporal-suite", "full")
+    assert {"lif", "lif-rec", "ltc", "ce-lif"} <= set(suite.models)
+    some = suite.only(["ptb", "binary-adding"], ["lif", "lif-rec"])
+    assert [(part.task_name, [entrant.name for entrant in part.entrants]) for part in some.parts] == [
+        ("binary-adding", ["lif"]), ("binary-adding", ["lif-rec"]), ("ptb", ["lif"]), ("ptb", ["lif-rec"]),
+    ]  # fmt: skip
+    assert suite.only() == suite
+    with pytest.raises(UnknownName, match="model of suite temporal-suite"):
+        suite.only(["ptb"], ["ce-lif"])  # a table of steps cannot run through a text
     with pytest.raises(ConfigError, match="at least one seed, got 0"):
         tiny(seeds=0)
     with pytest.raises(UnknownName, match="budget of a suite 'medium'"):

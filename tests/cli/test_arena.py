@@ -60,6 +60,7 @@ def test_a_suite_is_run_tried_and_shown(folder: Path) -> None:
         (["arena", "run"], "Which suite? There are"),
         (["arena", "list", "nsa"], "takes no name, got nsa"),
         (["arena", "run", "nsa", "--only", "wrist-motoin"], "Did you mean 'wrist-motion'"),
+        (["arena", "run", "nsa", "--model", "gatde"], "Did you mean 'gated'"),
         (["arena", "run", "nsa", "--seeds", "0"], "at least one seed, got 0"),
         (["arena", "run", "nsa", "--budget", "big"], "budget of a suite 'big'"),
         (

@@ -40,6 +40,11 @@ class Entrant:
     optimizer: OptimizerConfig | None = None
     label: str | None = None
 
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.label or self.model.label
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Part:
@@ -94,16 +99,26 @@ class Suite:
         """Names of the tasks."""
         return list(dict.fromkeys(part.task_name for part in self.parts))
 
-    def only(self, tasks: Sequence[str]) -> Suite:
-        """The parts of some tasks.
+    @property
+    def models(self) -> list[str]:
+        """Names of the entrants."""
+        return list(dict.fromkeys(entrant.name for part in self.parts for entrant in part.entrants))
+
+    def only(self, tasks: Sequence[str] = (), models: Sequence[str] = ()) -> Suite:
+        """Some tasks and some models of it; all of them where none is named.
 
         Raises:
-            UnknownName: the suite has no such task.
+            UnknownName: the suite has no such task, or none of these tasks has such a model.
         """
-        for task in tasks:
-            if task not in self.tasks:
-                raise UnknownName(f"task of suite {self.name}", task, self.tasks)
-        return dataclasses.replace(self, parts=tuple(part for part in self.parts if part.task_name in tasks))
+        _check_names(f"task of suite {self.name}", tasks, self.tasks)
+        parts = [part for part in self.parts if not tasks or part.task_name in tasks]
+        chosen = dataclasses.replace(self, parts=tuple(parts))
+        _check_names(f"model of suite {self.name}", models, chosen.models)
+        if models:
+            entrants = [tuple(entrant for entrant in part.entrants if entrant.name in models) for part in parts]
+            pairs = zip(parts, entrants, strict=True)
+            parts = [dataclasses.replace(part, entrants=some) for part, some in pairs if some]
+        return dataclasses.replace(self, parts=tuple(parts))
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -112,6 +127,12 @@ class Suite:
     def plan(self) -> list[RunConfig]:
         """All runs, seed by seed."""
         return [config for seed in range(self.seeds) for part in self.parts for config in part.runs(seed)]
+
+
+def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UnknownName(what, name, known)
 
 
 class SuiteMaker(Protocol):

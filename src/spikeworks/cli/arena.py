@@ -38,8 +38,7 @@ def arena(args: argparse.Namespace, dotted: Values) -> int:
     if args.suite is None:
         raise ConfigError(f"Which suite? There are {', '.join(SUITES)}.", "spikeworks arena list shows what they train")
     suite = suite_for(args.suite, args.budget)
-    if args.only:
-        suite = suite.only(args.only)
+    suite = suite.only(args.only, args.model)
     if args.seeds is not None:
         suite = dataclasses.replace(suite, seeds=args.seeds)
     configs = [_placed(config, args.device) for config in suite.plan()]

@@ -182,6 +182,9 @@ def _arena(parser: Parser) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="how many, counted from 0 (default: the suite's)")
     parser.add_argument("--only", action="append", default=[], metavar="TASK", help="this task alone; may be repeated")
     parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help="this model alone; may be repeated"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="train nothing: list the runs with an estimate of time and memory"
     )
     parser.add_argument("--site", default="site", metavar="DIR", help="where the pages go (default: site)")
