@@ -32,6 +32,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "gated": {"hidden": (8, 8)},
     "context-stack": {"hidden": (8, 6), "steps": 64},
     "stack": {"hidden": (8, 8)},
+    **{
+        name: {"full_hidden": (8, 6), "sub_hidden": (6, 5), "neuron": config_for("gsn", surrogate=WIDE)}
+        for name in VECTORS
+        if "fullsubnet" in name
+    },
 }
 """Sizes at which the laws are quick; a network that is not named here is tested at its own."""
 

@@ -19,13 +19,16 @@ from spikeworks.optim import AdamWConfig
 VECTORS = [name for name in NETWORKS if not NETWORKS.get(name).frames]
 WIDE = Surrogate(kind="sigmoid", width=1.0)
 SMALL: dict[str, Any] = {"width": 16, "heads": 2, "hidden": (8, 6, 5), "channels": (8, 8), "kernel": 3, "steps": 16}
+SMALL |= {"full_hidden": (8, 6), "sub_hidden": (6, 5)}
 
 
 def describe(name: str) -> Any:
     """A small network with spikes that have a gradient everywhere."""
     kind = NETWORKS.get(name)
     known = {f.name for f in dataclasses.fields(kind)}
-    fields = {**SMALL, "neuron": config_for("lif", threshold=0.3, surrogate=WIDE), "surrogate": WIDE}
+    gated = "fullsubnet" in name  # whose published sizes normalise the memory of GSN
+    neuron = config_for("gsn", surrogate=WIDE) if gated else config_for("lif", threshold=0.3, surrogate=WIDE)
+    fields = {**SMALL, "neuron": neuron, "surrogate": WIDE}
     return kind(**{k: v for k, v in fields.items() if k in known})
 
 

@@ -53,6 +53,21 @@ def test_splits_share_no_clip_and_no_recording(data_set, data_root):
     assert not sources[0] & sources[1] and not sources[0] & sources[2] and not sources[1] & sources[2]
 
 
+def test_paper_shares_clips_and_neighbours_but_no_window_and_clean_nothing(data_set, data_root):
+    data_set("esc10")
+    neighbours, clips = {}, {}
+    for protocol in ("clean", "paper"):
+        task = ArrayEsc10Config(**{**SMALL, "train_size": 1600, "protocol": protocol}).build(data_root)
+        task.data("train")
+        trained = set(task.spans["train"])
+        assert not trained & set(task.spans["test"]) and len(task.spans["test"]) == 160
+        clips[protocol] = {name for name, _, _ in task.spans["test"]} & {name for name, _, _ in trained}
+        beside = [{(name, a - 500, b - 500), (name, a + 500, b + 500)} for name, a, b in task.spans["test"]]
+        neighbours[protocol] = sum(bool(pair & trained) for pair in beside)
+    assert not clips["clean"] and neighbours["clean"] == 0
+    assert len(clips["paper"]) > 100 and neighbours["paper"] > 10
+
+
 def test_a_recording_in_two_folds_is_refused(tmp_path, root):
     shutil.copytree(root / "esc10", tmp_path / "esc10")
     folder = tmp_path / "esc10"
@@ -102,7 +117,8 @@ def test_nsa_layout_is_the_reshape(built):
 
 def test_refusals():
     for wrong in (
-        {"angles": 10}, {"layout": "x"}, {"noise": "loud"}, {"nearest": 0.0}, {"nearest": 3.0, "farthest": 2.0},
+        {"angles": 10}, {"layout": "x"}, {"protocol": "nsa"},
+        {"noise": "loud"}, {"nearest": 0.0}, {"nearest": 3.0, "farthest": 2.0},
         {"snr": math.inf}, {"train_size": 100}, {"test_size": 0},
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="array-esc10"):

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 import torch
 
-from spikeworks.core.batch import Batch
+from spikeworks.core.batch import UNLABELLED, Batch
 from spikeworks.core.config import config_id, from_dict, to_dict
 from spikeworks.core.errors import ConfigError, ShapeError, UnknownName
 from spikeworks.tasks import SPLITS, TASKS, TaskConfig, describe, task_for
@@ -35,12 +35,14 @@ SMALL = {
     "openbmi": {"subjects": (1, 2, 3), "steps": 100},
     "ps-mnist": {"pool": 4, "train_size": 40, "validation_size": 12},
     "ptb": {"steps": 10, "train_tokens": 1000},
+    "qtdb-ecg": {"steps": 400},
     "s-mnist": {"pool": 2, "train_size": 40, "validation_size": 12},
     "seq-digits": {"by": "row"},
     "shd": {"steps": 50},
     "sloclas": {"angles": 8},
     "spoken-digits": {"steps": 50},
     "ssc": {"steps": 50},
+    "timit": {"steps": 20},
     "wisdm": {"subjects": (1600, 1601, 1602)},
     "wrist-motion": {},
 }
@@ -63,10 +65,12 @@ FOLDERS = {
     "ps-mnist": "mnist",
     "s-mnist": "mnist",
     "ptb": "ptb",
+    "qtdb-ecg": "qtdb_ecg",
     "shd": "shd",
     "sloclas": "sloclas",
     "spoken-digits": "fsdd",
     "ssc": "ssc",
+    "timit": "timit",
     "wisdm": "wisdm-dataset",
     "wrist-motion": "hmp_wrist_accel",
 }
@@ -125,9 +129,13 @@ def test_every_split_gives_batches_of_the_signature(name, build):
             lead = () if signature.kind == "classification" else (steps,)
             output = torch.zeros(*lead, batch.size, signature.outputs)
         loss = task.loss(output, batch)
-        if signature.kind in ("classification", "tokens"):
+        if signature.kind in ("classification", "labelling", "tokens"):
             assert loss.item() == pytest.approx(torch.tensor(float(signature.outputs)).log().item(), rel=1e-5)
-        assert batch.count == len(batch.target) * (signature.steps if signature.kind == "tokens" else 1)
+        assert batch.labelled == (signature.kind == "labelling")
+        if batch.labelled:
+            assert batch.target.shape == (batch.size, steps) and batch.count == int((batch.target != UNLABELLED).sum())
+        else:
+            assert batch.count == len(batch.target) * (signature.steps if signature.kind == "tokens" else 1)
         drawn = task.random_target(len(batch.x), 3, torch.Generator().manual_seed(0))
         assert drawn.dtype == batch.target.dtype and drawn.dim() == batch.target.dim()
         meter = task.meter()
@@ -184,6 +192,7 @@ def test_listing_and_defaults(name):
         "s-mnist",
         "ps-mnist",
         "ptb",
+        "qtdb-ecg",
         "spoken-digits",
         "fashion-mnist",
         "mnist",

@@ -11,6 +11,7 @@ from tests.data.raw_speech import write_clip, write_ndns
 
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError, DataError, ShapeError
+from spikeworks.data.deep_filter import Mask
 from spikeworks.data.esc10 import Clip
 from spikeworks.data.mixing import active_rms
 from spikeworks.data.ndns import find_clips
@@ -32,8 +33,8 @@ class Bare(DenoisingTask):
         return {}
 
 
-def bare(mask="magnitude", snr_weight=0.001) -> Bare:
-    return Bare(NdnsConfig(mask=mask), FRONT, mask, snr_weight, rate=8000, steps=None)
+def bare(mask="magnitude", snr_weight=0.001, taps=1) -> Bare:
+    return Bare(NdnsConfig(mask=mask, taps=taps), FRONT, Mask(mask, taps), snr_weight, rate=8000, steps=None)
 
 
 def pairs(*lengths: int) -> list[torch.Tensor]:
@@ -61,9 +62,9 @@ def test_a_padded_batch_hears_what_each_clip_hears_alone():
         torch.testing.assert_close(batch.x[: len(alone), i], alone[:, 0])
 
 
-@pytest.mark.parametrize("mask", ["magnitude", "complex"])
-def test_an_untrained_answer_lets_the_noisy_wave_through(mask):
-    task, batch = bare(mask), FRONT.join(pairs(160, 96))
+@pytest.mark.parametrize(("mask", "taps"), [("magnitude", 1), ("complex", 1), ("complex", 3)])
+def test_an_untrained_answer_lets_the_noisy_wave_through(mask, taps):
+    task, batch = bare(mask, taps=taps), FRONT.join(pairs(160, 96))
     estimate, _, noisy, lengths = task.waves(torch.zeros(21, 2, task.signature.outputs), batch)
     assert lengths is not None and lengths.tolist() == [160, 96]
     torch.testing.assert_close(estimate, noisy, rtol=0, atol=1e-5)
@@ -209,6 +210,8 @@ def test_a_recording_in_two_splits_is_refused():
     [
         ({"noise": "both"}, "noise is 'unseen' or 'seen'"),
         ({"mask": "phase"}, "mask is 'magnitude' or 'complex', got 'phase'"),
+        ({"mask": "complex", "taps": 0}, "at least one tap"),
+        ({"taps": 3}, "a magnitude mask exactly one"),
         ({"level": "loud"}, "level is 'cumulative' or 'raw', got 'loud'"),
         ({"snr_weight": -1.0}, "snr_weight is a number from 0 on"),
         ({"snr_low": 5, "snr_high": 0}, "snr runs from low to high"),

@@ -62,10 +62,16 @@ def test_splits(root):
     }
     assert not set(clean.clips["train"]) & set(clean.clips["validation"])
     assert [len({n for n in clean.clips["validation"] if word in n}) for word in ("/accused/", "/allow/")] == [1, 1]
-    paper = built(root, protocol="paper")
-    assert [len(paper.data(split)) for split in SPLITS] == [24, 24, 24]
-    assert paper.data("validation") is paper.data("test")
-    assert all(name.startswith("test/") for name in paper.clips["test"])
+    assert all(name.startswith("test/") for name in clean.clips["test"])
+
+
+def test_no_protocol_chooses_by_the_test_split(root):
+    paper, clean = built(root, protocol="paper"), built(root)
+    assert [len(paper.data(split)) for split in SPLITS] == [20, 4, 24]
+    for split in SPLITS:
+        clean.data(split)
+    assert paper.clips == clean.clips
+    assert not set(paper.clips["validation"]) & set(paper.clips["test"])
 
 
 def test_refusals():

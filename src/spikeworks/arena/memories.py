@@ -175,7 +175,8 @@ def random_batch(task: Task, steps: int, size: int, seed: int = 0) -> Batch:
         x: Tensor = torch.randint(signature.outputs, (size, steps), generator=source)
     else:
         x = torch.rand(steps, size, *signature.shape, generator=source)
-    return Batch(x=x, target=task.random_target(steps, size, source))
+    labelled = signature.kind == "labelling"
+    return Batch(x=x, target=task.random_target(steps, size, source), labelled=labelled)
 
 
 def longer(model: ModelConfig, steps: int) -> ModelConfig:

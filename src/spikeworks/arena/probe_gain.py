@@ -1,7 +1,8 @@
 """Gains of the probe: differences between trained networks, sequence by sequence, with intervals.
 
-A network's *value* on a test sequence is 1 where its answer is right and 0 where not; for tokens it is minus
-their mean loss in nats. A gain is the mean difference of two networks' values. Legend: S seeds, N sequences.
+A network's *value* on a test sequence is 1 where its answer is right and 0 where not; with a label at every step it is
+the share of labelled steps where it is right; for tokens it is minus their mean loss in nats. A gain is the mean
+difference of two networks' values. Legend: S seeds, N sequences.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Difference:
 def values(network: nn.Module, task: Task, batch_size: int, split: str = "test") -> Tensor:
     """A trained network's value on each sequence of a split, in natural order; float64 ``[N]`` on the CPU.
 
-    For tokens a sequence is a row of a batch.
+    For tokens a sequence is a row of a batch. Sequences without any label are left out.
     """
     data, found = task.data(split), []
     device = next(network.parameters()).device
@@ -73,6 +74,11 @@ def values(network: nn.Module, task: Task, batch_size: int, split: str = "test")
 def _values(output: Tensor, batch: Batch, task: Task) -> Tensor:
     if task.signature.kind == "tokens":
         return -token_losses(output, batch.target).reshape(output.shape[:2]).mean(0)
+    if task.signature.kind == "labelling":
+        target = batch.target.t()
+        kept, right = target >= 0, output.argmax(2) == target
+        some = kept.any(0)
+        return right.sum(0)[some] / kept.sum(0)[some]
     return output.argmax(1) == batch.target
 
 

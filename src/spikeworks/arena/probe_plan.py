@@ -62,7 +62,7 @@ def plan_probe(
         task: a registered name or a description.
         neuron: as for :func:`~spikeworks.arena.resolve.describe_run`.
         seeds: of weights and order; for each, all networks start from the same weights.
-        readouts: kinds; ``None`` takes ``mean`` and ``last``, for tokens ``every``.
+        readouts: kinds; ``None`` takes ``mean`` and ``last``, with a target at every step ``every``.
         horizons: ``none``; ``short``: windows a factor of 4 apart, the recipe's own readout, or the first;
             ``full``: a factor of 2, all readouts.
         data_root: folder of the real data.
@@ -79,7 +79,7 @@ def plan_probe(
         raise ConfigError("A probe needs at least one seed.")
     base = change(describe_run(task, neuron))
     built = base.task.build(data_root)
-    if built.signature.kind not in ("classification", "tokens"):
+    if built.signature.kind not in ("classification", "labelling", "tokens"):
         raise ConfigError(
             f"A probe judges answers that are a class or the next token, and task {built.name} asks for a "
             f"{built.signature.kind}.",
@@ -113,10 +113,10 @@ def readouts_for(task: Task, asked: Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         UnknownName: no such readout for this kind of task; ConfigError: none.
     """
-    tokens = task.signature.kind == "tokens"
-    known = ("every",) if tokens else (*POOLING, "last")
+    every = task.signature.step_targets
+    known = ("every",) if every else (*POOLING, "last")
     if asked is None:
-        return known if tokens else ("mean", "last")
+        return known if every else ("mean", "last")
     for kind in asked:
         if kind not in known:
             raise UnknownName(f"readout for task {task.name}", kind, known)

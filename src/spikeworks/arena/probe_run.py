@@ -236,7 +236,8 @@ def _chance(task: Task) -> float | None:
     if task.signature.kind == "tokens":
         return None
     data = task.data("test")
-    labels = torch.cat([data.batch(item).target for item in data.plan(256)])
+    labels = torch.cat([data.batch(item).target.flatten() for item in data.plan(256)])
+    labels = labels[labels >= 0]  # steps may have none
     return (torch.bincount(labels).max() / len(labels)).item()
 
 
@@ -255,6 +256,8 @@ def _notes(results: _Results) -> tuple[str, ...]:
             notes.append("Sequences differ in length: a window of K steps is the most that an answer draws on.")
         elif any(trial.reach and trial.readout in POOLING for trial in results.trials):
             notes.append("Where a readout pools, a window of K steps is the most that its steps draw on.")
+        elif task.signature.kind == "labelling":
+            notes.append("Every step is answered: a window of K steps is the most that an answer draws on.")
     return tuple(notes)
 
 

@@ -19,7 +19,7 @@ NeuronLike = str | NeuronConfig | type[Neuron]
 
 def describe_run(
     task: str | TaskConfig,
-    neuron: NeuronLike,
+    neuron: NeuronLike | None,
     *,
     network: str | None = None,
     seed: int = 0,
@@ -30,7 +30,7 @@ def describe_run(
 
     Args:
         task: a registered name or a description.
-        neuron: what to train; a user's own class needs no registration here.
+        neuron: what to train; a user's own class needs no registration here. ``None``: the network's own.
         network: name of the network; ``None`` is the task's own.
         seed: of weights, order and dropout.
         label: name in tables.
@@ -69,7 +69,7 @@ def describe_neuron(neuron: NeuronLike) -> NeuronConfig:
     return neuron.Config() if isinstance(neuron, type) else neuron
 
 
-def describe_network(name: str, defaults: TaskDefaults, neuron: NeuronLike, **fields: Any) -> ModelConfig:
+def describe_network(name: str, defaults: TaskDefaults, neuron: NeuronLike | None, **fields: Any) -> ModelConfig:
     """The network called ``name`` as a task's recipe has it.
 
     Args:
@@ -89,8 +89,8 @@ def describe_network(name: str, defaults: TaskDefaults, neuron: NeuronLike, **fi
     embedding = None
     if defaults.embedding is not None:
         embedding = EmbeddingConfig(size=defaults.embedding, tied=defaults.hidden[-1] == defaults.embedding)
-    recipe = {
-        "neuron": describe_neuron(neuron),
+    recipe: dict[str, Any] = {} if neuron is None else {"neuron": describe_neuron(neuron)}
+    recipe |= {
         "hidden": defaults.hidden,
         "readout": ReadoutConfig(kind=defaults.readout, scale=defaults.readout_scale),
         "dropout": defaults.dropout,

@@ -40,9 +40,12 @@ def described_run(args: argparse.Namespace, dotted: Values) -> RunConfig:
         recipe = RECIPES.get(args.recipe)
         config = recipe(seed=args.seed) if neuron is None else recipe(neuron, args.seed)
     else:
-        if neuron is None:
-            raise ConfigError("Which neuron? Give --neuron NAME.", "spikeworks list neurons shows all")
-        config = describe_run(task_of(args, dotted), neuron, seed=args.seed)
+        if neuron is None and args.network is None:
+            raise ConfigError(
+                "Which neuron? Give --neuron NAME, or a network that has its own by --network NAME.",
+                "spikeworks list neurons shows all",
+            )
+        config = describe_run(task_of(args, dotted), neuron, network=args.network, seed=args.seed)
     return dataclasses.replace(change(args, dotted)(config), label=args.label)
 
 

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from ..core.errors import RunError
+from ..core.errors import ConfigError, RunError
 from .describe import plugins
 from .leaves import Values
 
 
 def export(args: argparse.Namespace, dotted: Values) -> int:
-    """Write the weights that a run chose on validation as a NIR file and print where."""
+    """Write the weights that a run chose on validation as a NIR file or as C, and print where."""
     plugins(args)
     from ..arena.config import RunConfig
     from ..arena.run import Run
     from ..arena.store import load_run
-    from ..deploy import write_nir
 
+    if args.weights is not None and args.target != "c":
+        raise ConfigError(f"--weights {args.weights} is there for C alone.", "add --target c")
     record = load_run(args.run, args.out)
     if not record.finished:
         raise RunError(f"{record.path} cannot be exported: {record.problem}.", "start the same command again")
     config = RunConfig.from_dict(record.config)
     run = Run(config, record.path.parent.parent, args.data)
     run.directory = record.path  # where it lies now, whatever the folder is called
-    target = Path(args.output or f"{record.id}.nir")
+    ending = ".c" if args.target == "c" else ".nir"
+    target = Path(args.output or f"{record.id}{ending}")
     if target.is_dir():
-        target = target / f"{record.id}.nir"
+        target = target / f"{record.id}{ending}"
+    if args.target == "c":
+        _write_c(run.trained(), target, args.weights or "float32")
+        return 0
+    from ..deploy import write_nir
+
     print(write_nir(run.trained(), target, dt=args.dt, discretisation=args.discretisation))
     return 0
+
+
+def _write_c(network: Any, target: Path, weights: Any) -> None:
+    from ..deploy.c import write_c
+
+    path, made = write_c(network, target, weights=weights)
+    print(f"{path}  with {path.stem}.h and {path.stem}_weights.h")
+    print("\n".join(made.summary()))

@@ -32,6 +32,7 @@ _HOME = {
     "query": ("query", "ask"),
     "site": ("site", "site"),
     "submit": ("submit", "take_in"),
+    "denoise": ("denoise", "denoise"),
     "export": ("export", "export"),
     "doctor": ("doctor", "doctor"),
     "data": ("doctor", "get_data"),

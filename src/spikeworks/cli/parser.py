@@ -25,7 +25,8 @@ COMMANDS = {
     "query": "SQL over all runs and their epochs",
     "site": "all runs as a site: leader boards, and a page for every task, neuron and run",
     "submit": "check a run from somewhere else and take it into a folder of runs",
-    "export": "the network of a run as a NIR file, for other libraries and devices",
+    "denoise": "a sound file, or a live stream, without its noise, by the network of a run",
+    "export": "the network of a run as a NIR file, for other libraries, or as C99, for small devices",
     "doctor": "what this machine offers: compiler, kernels, GPU, data",
     "data": "get the files of a task, or hear which are wanted",
 }
@@ -299,13 +300,39 @@ def _submit(parser: Parser) -> None:
 
 def _export(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
-    parser.add_argument("--output", metavar="FILE", help="file or folder (default: RUN.nir here)")
+    parser.add_argument("--target", choices=("nir", "c"), default="nir", help="a NIR file, or C99 (default: nir)")
+    parser.add_argument(
+        "--weights", choices=("float32", "int8"), help="of C: int8 has one scale a neuron (default: float32)"
+    )
+    parser.add_argument("--output", metavar="FILE", help="file or folder (default: RUN.nir or RUN.c here)")
     parser.add_argument("--dt", type=float, default=1e-4, metavar="S", help="seconds a step (default: 1e-4)")
     parser.add_argument(
         "--discretisation", choices=("euler", "exact"), default="euler", help="how readers shall solve the equations"
     )
     parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
     parser.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    _plugin(parser)
+
+
+def _denoise(parser: Parser) -> None:
+    parser.add_argument("source", nargs="?", metavar="IN.WAV", help="the noisy sound")
+    parser.add_argument("target", nargs="?", metavar="OUT.WAV", help="where to write, at the network's rate")
+    parser.add_argument("--run", required=True, metavar="RUN", help="a run's directory, or the start of its name or id")
+    parser.add_argument("--keep-rate", action="store_true", help="bring the output back to the rate of the input")
+    parser.add_argument("--mix-down", action="store_true", help="mean of all channels (default: each for itself)")
+    parser.add_argument("--live", action="store_true", help="one channel of raw PCM, standard input to output")
+    parser.add_argument(
+        "--format", choices=("s16le", "f32le"), default="s16le", help="samples of --live (default: s16le)"
+    )
+    parser.add_argument("--microphone", action="store_true", help="with --live: hear the default device instead")
+    parser.add_argument(
+        "--reset-after", type=float, metavar="S",
+        help="start from rest after so many seconds of silence (default: 2 with --live, never for files)",
+    )  # fmt: skip
+    parser.add_argument("--frames", type=int, default=64, metavar="N", help="at most, in one call (default: 64)")
+    parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument("--data", metavar="DIR", help="folder of the real data; none is read")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     _plugin(parser)
 
 
@@ -334,6 +361,7 @@ _FILL = {
     "query": _query,
     "site": _site,
     "submit": _submit,
+    "denoise": _denoise,
     "export": _export,
     "doctor": _doctor,
     "data": _data,

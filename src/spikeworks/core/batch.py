@@ -6,6 +6,9 @@ import dataclasses
 
 from torch import Tensor
 
+UNLABELLED = -100
+"""The class of a step that has none."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -13,18 +16,21 @@ class Batch:
 
     Attributes:
         x: floats ``[T, B, ...]``, or token ids ``[B, T]`` (int64) for language tasks.
-        target: class ids ``[B]`` (int64), next-token ids ``[B, T]``, labels ``[B, L]`` with -1 behind shorter
-            transcripts, or clean and noisy waves ``[B, 2, S]``.
+        target: class ids ``[B]`` (int64), next-token ids ``[B, T]``, a class of every step ``[B, T]`` with -100 where
+            a step has none, labels ``[B, L]`` with -1 behind shorter transcripts, or clean and noisy waves
+            ``[B, 2, S]``.
         mask: ``[T, B]`` bool, true where the step belongs to the sequence; ``None``: all do.
             Padding stands behind a sequence, never before or inside it.
         fresh: false where the batch continues the one before it, so that the network's
             state is carried over.
+        labelled: the target is a class of every step.
     """
 
     x: Tensor
     target: Tensor
     mask: Tensor | None = None
     fresh: bool = True
+    labelled: bool = False
 
     @property
     def tokens(self) -> bool:
@@ -43,7 +49,9 @@ class Batch:
 
     @property
     def count(self) -> int:
-        """Number of targets: B, or B times T for tokens."""
+        """Number of targets: B, B times T for tokens, or the steps that have a class."""
+        if self.labelled:
+            return int((self.target >= 0).sum())
         return self.target.numel() if self.tokens else self.size
 
     def to(self, device: object) -> Batch:

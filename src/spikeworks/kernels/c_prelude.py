@@ -12,9 +12,15 @@ def c_prelude(dtype: torch.dtype, sizes: Mapping[str, int]) -> str:
     single = dtype == torch.float32
     constants = ", ".join(f"{name} = {value}" for name, value in sizes.items())
     head = _HEAD.format(real="float" if single else "double", bits=32 if single else 64, sizes=constants)
-    fused = _FUSED.replace("{suffix}", "f" if single else "")
     rows = _ROWS.replace("{four}", _FOUR_FLOAT if single else _FOUR_DOUBLE)
-    return head + fused + (_EXP_FLOAT if single else _EXP_DOUBLE) + _DERIVED + rows
+    return head + c_exponential(dtype) + rows
+
+
+def c_exponential(dtype: torch.dtype) -> str:
+    """``FUSED``, ``exp_real`` and ``sigmoid_real`` for the type ``real``; they need math.h and stdint.h."""
+    single = dtype == torch.float32
+    fused = _FUSED.replace("{suffix}", "f" if single else "")
+    return fused + (_EXP_FLOAT if single else _EXP_DOUBLE) + _DERIVED
 
 
 _HEAD = """\

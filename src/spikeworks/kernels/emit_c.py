@@ -15,14 +15,12 @@ products and sums on which no comparison depends are fused.
 from __future__ import annotations
 
 import dataclasses
-import math
 
-import numpy as np
 import torch
 
 from .c_prelude import c_prelude
-from .contract import contractions
-from .graph import INFIX, Graph, Operand, Ref
+from .c_statements import Statements
+from .graph import Graph
 from .trace import TracedStep
 
 FIRST_LEVEL_BYTES = 40 * 1024
@@ -65,75 +63,14 @@ def emit_c(step: TracedStep, dtype: torch.dtype, tiling: Tiling, parameter_gradi
     return "\n".join([writer.prelude(), writer.forward(), writer.backward(parameter_gradients)])
 
 
-class _Writer:
+class _Writer(Statements):
     def __init__(self, step: TracedStep, dtype: torch.dtype, tiling: Tiling) -> None:
+        super().__init__(dtype)
         self.step, self.dtype, self.tiling = step, dtype, tiling
-        self.single = dtype == torch.float32
-        self.suffix = "f" if self.single else ""
 
     def prelude(self) -> str:
         sizes = {"BLOCK": self.tiling.block, "CHUNK": self.tiling.chunk, "INPUTS": self.step.inputs}
         return c_prelude(self.dtype, sizes | {"STATES": self.step.states, "PARAMETERS": self.step.parameters})
-
-    # -- one evaluation of a graph ---------------------------------------------------------
-
-    def body(
-        self, graph: Graph, loads: dict[str, str], stores: list[str], indent: str, *, contract: bool = False
-    ) -> str:
-        """Statements that evaluate ``graph`` for neuron ``i``: loads, nodes, stores.
-
-        With ``contract``, products and sums are fused where no comparison depends on them.
-        """
-        used = graph.reads()
-        lines = [f"const real {name} = {loads[name]};" for name in graph.inputs if name in used]
-        n = len(graph.inputs)
-        fused = contractions(graph) if contract else {}
-        for k, node in enumerate(graph.nodes):
-            kind = "truth" if graph.is_boolean(Ref(n + k)) else "real"
-            if k in fused:
-                text = f"FUSED({', '.join(self.signed(graph, *term) for term in fused[k])})"
-            else:
-                text = self.expression(graph, node.op, node.args)
-            lines.append(f"const {kind} v{k} = {text};")
-        for target, value in zip(stores, graph.outputs, strict=True):
-            lines.append(target.format(value=self.operand(graph, value)))
-        return "\n".join(indent + line for line in lines)
-
-    def signed(self, graph: Graph, value: Operand, negative: bool) -> str:
-        return f"-{self.operand(graph, value)}" if negative else self.operand(graph, value)
-
-    def operand(self, graph: Graph, value: Operand) -> str:
-        if isinstance(value, Ref):
-            n = len(graph.inputs)
-            return graph.inputs[value.index] if value.index < n else f"v{value.index - n}"
-        if isinstance(value, bool):
-            return str(int(value))
-        if math.isnan(value):
-            return "NAN"
-        if math.isinf(value):
-            return "INFINITY" if value > 0 else "-INFINITY"
-        exact = float(np.float32(value)) if self.single else float(value)
-        return f"({exact.hex()}{self.suffix})" if exact < 0 else f"{exact.hex()}{self.suffix}"
-
-    def expression(self, graph: Graph, op: str, args: tuple[Operand, ...]) -> str:
-        a = [self.operand(graph, value) for value in args]
-        if op in INFIX:
-            return f"{a[0]} {INFIX[op]} {a[1]}"
-        if op == "where":
-            return f"{a[0]} ? {a[1]} : {a[2]}"
-        if op == "cast":
-            return f"{a[0]} ? (real)1 : (real)0"
-        if op == "neg":
-            return f"-{a[0]}"
-        if op == "not":
-            return f"!{a[0]}"
-        if op in ("minimum", "maximum"):  # the second test lets a NaN through, as torch does
-            sign = "<" if op == "minimum" else ">"
-            return f"({a[0]} {sign} {a[1]} || {a[0]} != {a[0]}) ? {a[0]} : {a[1]}"
-        if op in ("exp", "sigmoid"):
-            return f"{op}_real({a[0]})"
-        library = {"abs": "fabs", "round": "rint"}.get(op, op)
-        return f"{library}{self.suffix}({', '.join(a)})"
 
     # -- the two functions -----------------------------------------------------------------
 

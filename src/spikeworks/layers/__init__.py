@@ -8,6 +8,8 @@ from .delay import BufferBytes, DelayConfig, DelayLinear
 from .delay_kernel import delay_kernel
 from .dropout import TimeTiedDropout
 from .embedding import Embedding
+from .frequency import FrequencyReadout, Section, SectionDense
+from .gru import GRU
 from .inner import InnerTime
 from .lstm import LSTM
 from .norm import BatchNorm, LayerNorm
@@ -21,6 +23,7 @@ from .synapse import Conv1d, Dense
 
 __all__ = [
     "GLU",
+    "GRU",
     "LSTM",
     "S4D",
     "AveragePool2d",
@@ -37,6 +40,7 @@ __all__ = [
     "EachInput",
     "EachInputStepwise",
     "Embedding",
+    "FrequencyReadout",
     "InnerTime",
     "LayerNorm",
     "LinearAttention",
@@ -47,6 +51,8 @@ __all__ = [
     "ReadoutState",
     "Recurrent",
     "RecurrentState",
+    "Section",
+    "SectionDense",
     "SoftmaxAttention",
     "Stateful",
     "TemporalEffectiveBatchNorm",

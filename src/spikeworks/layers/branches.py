@@ -63,7 +63,8 @@ class BranchedDense(nn.Module):
         """``[T, B, inputs, ...]`` with further axes flattened, to one ``[T, B, outputs]`` a branch."""
         x = x.flatten(2)
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return tuple(functional.linear(x, w, b) for w, b in zip(weight, self.bias, strict=True))
+        biases = [None] * len(weight) if self.bias is None else self.bias
+        return tuple(functional.linear(x, w, b) for w, b in zip(weight, biases, strict=True))
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """As for a dense synapse, over the weights in use; ``y`` is the current of one branch."""

@@ -27,7 +27,8 @@ class Objective(Protocol):
     """What a learner asks of a task.
 
     An objective may say in an attribute ``whole_loss`` why a single step has no loss; it then has a method
-    ``random_target(steps, size, generator)`` as well, see :class:`~spikeworks.tasks.Task`.
+    ``random_target(steps, size, generator)`` as well, see :class:`~spikeworks.tasks.Task`. One that wants a target at
+    every step ``[B, T]`` says so in a true attribute ``step_targets``.
     """
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:

@@ -26,7 +26,7 @@ from .base import Objective
 from .decoupled import Cutting
 from .partition import Segment
 from .parts import Part, auxiliary_network, plan_of, shape_in, shape_out
-from .rehearsal import rehearse_part, two_chunks
+from .rehearsal import rehearse_part, steps_have_targets, two_chunks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ def measured(
                 x,
                 two_chunks(steps, chunk),
                 sequence_loss=cutting.loss == "sequence",
-                words=network.embedding is not None,
+                words=steps_have_targets(network, objective),
             )
         seen, states, traces = known[key]
         cuts = (first - 1,) if part.final else (first - 1, last)

@@ -34,7 +34,15 @@ from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
 from .decoupled import Decoupled
 from .online import Online
-from .rehearsal import UnforeseeableError, batch_for, batch_of, loss_of_steps, rehearse, two_chunks
+from .rehearsal import (
+    UnforeseeableError,
+    batch_for,
+    batch_of,
+    loss_of_steps,
+    rehearse,
+    steps_have_targets,
+    two_chunks,
+)
 from .stepwise import step_outputs
 from .traced import AT_ONCE
 
@@ -165,7 +173,7 @@ def _run_chunk(learner: Online, x: Tensor, states: list[State]) -> None:
             y, after = getattr(block, "run", block)(y, states[i], None)
             states[i] = detach(after)
     outputs, _ = step_outputs(network.readout, network.output_dropout(y))
-    loss_of_steps(learner.objective, outputs, words=network.embedding is not None).backward()
+    loss_of_steps(learner.objective, outputs, words=steps_have_targets(network, learner.objective)).backward()
     signals = [torch.zeros_like(call.y) if random else call.y.grad for call in calls]
     if random:
         torch.autograd.backward([call.y for call in calls], signals)

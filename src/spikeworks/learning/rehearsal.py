@@ -121,8 +121,15 @@ def two_chunks(steps: int, chunk: int) -> list[int]:
     return [length for length in (min(chunk, steps), min(chunk, steps - chunk)) if length > 0]
 
 
+def steps_have_targets(network: nn.Module, objective: Objective) -> bool:
+    """Whether every step has a target of its own: for words always, else where the objective says so."""
+    return getattr(network, "embedding", None) is not None or getattr(objective, "step_targets", False)
+
+
 def batch_for(objective: Objective, x: Tensor) -> Batch:
     """An input with a target that the objective takes."""
+    if x.is_floating_point() and getattr(objective, "step_targets", False):
+        return Batch(x=x, target=zeros(x.shape[1::-1]))
     if getattr(objective, "whole_loss", None) is None:
         return batch_of(x)
     target = objective.random_target(x.shape[0], x.shape[1], torch.Generator())  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..core.batch import Batch
+from ..core.batch import UNLABELLED, Batch
 from ..core.errors import ConfigError
 from ..layers import Readout, ReadoutState
 from .base import Objective
@@ -34,6 +34,8 @@ def counted(readout: Readout, batch: Batch, steps: int) -> Tensor:
     """Which steps of which sequence have a loss: bool ``[T, B]``."""
     device = batch.x.device
     valid = torch.ones(steps, batch.size, dtype=torch.bool, device=device) if batch.mask is None else batch.mask
+    if batch.labelled:
+        return valid & (batch.target.t() >= 0)
     if readout.config.kind != "last":
         return valid
     last = valid.sum(0) - 1
@@ -107,6 +109,10 @@ def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tenso
     if batch.tokens:
         here = dataclasses.replace(batch, x=batch.x[:, steps], target=batch.target[:, steps], mask=None)
         return objective.loss(outputs, here) * (here.target.numel() / total)
+    if batch.labelled:
+        target = batch.target[:, steps].masked_fill(~counts[steps].t(), UNLABELLED)
+        here = dataclasses.replace(batch, x=batch.x[steps], target=target, mask=None)
+        return objective.loss(outputs, here) * (here.count / max(total, 1))
     kept = counts[steps].clone()  # autograd keeps all of what a view looks at
     rows = int(kept.sum())
     if not rows:

@@ -1,7 +1,15 @@
 """Networks built of blocks."""
 
 from .context import ContextStackConfig
+from .fullsubnet import (
+    FullSubNetConfig,
+    FullSubNetLConfig,
+    FullSubNetMConfig,
+    FullSubNetSConfig,
+    FullSubNetXLConfig,
+)
 from .gated import GatedConfig
+from .gru import GRUConfig
 from .lstm import LSTMConfig
 from .network import Block, Network, NetworkState
 from .plan import BlockPlan
@@ -34,6 +42,12 @@ __all__ = [
     "ConvNetConfig",
     "EmbeddingConfig",
     "FrameNetworkConfig",
+    "FullSubNetConfig",
+    "FullSubNetLConfig",
+    "FullSubNetMConfig",
+    "FullSubNetSConfig",
+    "FullSubNetXLConfig",
+    "GRUConfig",
     "GSUSSMConfig",
     "GatedConfig",
     "LSTMConfig",

@@ -4,7 +4,7 @@ from .adaptive import ALIF, AdLIF, SEAdLIF
 from .base import Neuron
 from .dendritic import DHLIF
 from .description import NEURONS, NeuronConfig, Option, config_for, register_neuron
-from .gated import GSN
+from .gated import GSN, NormedGSN
 from .integer import ILIF, expand_counts
 from .izhikevich import Izhikevich
 from .lif import CLIF, IF, KLIF, LIF, PLIF, CubaLIF
@@ -39,6 +39,7 @@ __all__ = [
     "DHLIF",
     "GLIF",
     "GSN",
+    "NormedGSN",
     "IF",
     "ILIF",
     "KLIF",

@@ -59,6 +59,8 @@ class Neuron(Derived):
     """Names of the states, in the order in which ``step`` takes and returns them."""
     surrogate: Any = Option(Surrogate(), "derivative of the spike in backward")
 
+    own_biases: ClassVar[bool] = False
+    """Whether ``step`` adds a trained bias to every input, so that a synapse needs none."""
     Config: ClassVar[type[NeuronConfig]] = NeuronConfig
     parameters_declared: ClassVar[dict[str, Parameter]] = {}
     options_declared: ClassVar[dict[str, Option]] = {}
@@ -189,7 +191,9 @@ class Neuron(Derived):
         y, state = self(now, state)  # through the hooks, for meters
         return y[0], state
 
-    def recur(self, x: Signal, weight: Tensor, bias: Tensor, last: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def recur(
+        self, x: Signal, weight: Tensor, bias: Tensor | None, last: Tensor, state: State = None
+    ) -> tuple[Tensor, State]:
         """Run over time with the output fed back: step t is driven by ``x[t] + y[t-1] weight' + bias``.
 
         A neuron with K inputs hears itself through each of them, by a weight of its own. Where no state
@@ -198,7 +202,7 @@ class Neuron(Derived):
         Args:
             x: ``[T, B, size]``, or a tuple of K.
             weight: ``[K * size, size]``, the rows in the order of the inputs, or ``[K, size, size]``.
-            bias: ``[K * size]`` or ``[K, size]``.
+            bias: ``[K * size]`` or ``[K, size]``; ``None``: none.
             last: output before the first step, ``[B, size]``.
             state: as for :meth:`forward`.
 
@@ -210,6 +214,7 @@ class Neuron(Derived):
         """
         signals = self._signals(x)
         compute = _computed(signals)
+        bias = weight.new_zeros(len(signals) * self.size) if bias is None else bias
         weight, bias = self._fed_back(weight.to(compute[0].dtype), bias.to(compute[0].dtype))
         with _autocast_off(signals[0].device.type):
             if not self.credit.carry:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..core.errors import ShapeError
+from ..kernels import TracedStep
 from .base import Neuron
-from .description import Option, register_neuron
+from .description import NeuronConfig, Option, register_neuron
 from .parameters import Parameter, real
 
 
@@ -30,14 +33,14 @@ class GSN(Neuron):
         shared: one current for gate and cell. Without, the neuron has two inputs,
             ``(gate, cell)``, each with weights of its own.
 
-    The source can normalise c over the batch at every step and carry the result. That is not
-    offered: neurons of one batch would depend on each other inside the recurrence, and a stream
-    could not be served as it was trained. Normalise the current instead, as ``norm`` of a stack.
+    The source normalises c over the batch at every step and carries the result: :class:`NormedGSN`. To
+    normalise the current instead, as ``norm`` of a stack, trains faster and the same for every batch.
 
     Source: Spiking-FullSubNet, arXiv 2410.04785.
     """
 
     states = ("cell",)
+    own_biases = True
 
     gate_bias = Parameter(None, real, per="channel", initial=_reciprocal_root, doc="added to the gate's current")
     cell_bias = Parameter(None, real, per="channel", initial=_reciprocal_root, doc="added to the cell's current")
@@ -47,8 +50,70 @@ class GSN(Neuron):
         self.inputs = ("x",) if self.shared else ("gate", "cell")
 
     def step(self, x: Tensor, *rest: Tensor, gate_bias: Tensor, cell_bias: Tensor) -> Sequence[Tensor]:
-        current, cell = (x, *rest)[-2:]
-        keep = torch.sigmoid(x + gate_bias)
-        # this order: with the gate at 1 the cell keeps every bit
-        cell = cell + (1.0 - keep) * (current + cell_bias - cell)
+        cell = _gated(x, *rest, gate_bias=gate_bias, cell_bias=cell_bias)
         return self.fire(cell), cell
+
+
+def _gated(x: Tensor, *rest: Tensor, gate_bias: Tensor, cell_bias: Tensor) -> Tensor:
+    current, cell = (x, *rest)[-2:]
+    keep = torch.sigmoid(x + gate_bias)
+    # this order: with the gate at 1 the cell keeps every bit
+    return cell + (1.0 - keep) * (current + cell_bias - cell)
+
+
+class NormedGSN(GSN):
+    """GSN whose memory is normalised over the batch at every step; the result is what it carries.
+
+    In training the moments of a step are those of its batch, and running averages move once a step, so that it runs
+    step by step in torch. In evaluation the averages fold into ``c <- scale c + shift``, which every backend derives
+    as from any step; the effective leak ``scale * f`` may exceed 1, see :meth:`leak`. Made by networks that normalise
+    so (``norm="memory"`` of Spiking-FullSubNet).
+
+    Source: the code of arXiv 2410.04785.
+    """
+
+    gain = Parameter(1.0, real, per="channel", doc="standard deviation of the normalised memory")
+    offset = Parameter(0.0, real, per="channel", doc="mean of the normalised memory")
+    momentum = Option(0.1, "weight of a step in the running averages")
+    epsilon = Option(1e-5, "added to the variance")
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self, size: int, config: NeuronConfig | None = None, *, generator: torch.Generator | None = None, **values: Any
+    ) -> None:
+        super().__init__(size, config, generator=generator, **values)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+
+    def coefficients(self, *, gain: Tensor, offset: Tensor, **biases: Tensor) -> dict[str, Any]:
+        """With ``scale`` and ``shift`` of the map that the normalisation is; in training those of gain and offset."""
+        if self.training:
+            return {**biases, "scale": gain, "shift": offset}
+        scale = gain * torch.rsqrt(self.variance + self.epsilon)
+        return {**biases, "scale": scale, "shift": offset - self.mean * scale}
+
+    def leak(self) -> Tensor:
+        """Largest factor on the memory of one step to the next, ``[N]``: where it exceeds 1 a neuron can run away."""
+        return (self.gain * torch.rsqrt(self.variance + self.epsilon)).detach().abs()
+
+    def step(self, x: Tensor, *rest: Tensor, scale: Tensor, shift: Tensor, **biases: Tensor) -> Sequence[Tensor]:  # type: ignore[override]
+        cell = _gated(x, *rest, **biases)
+        if self.training:
+            if cell.numel() == cell.shape[1]:
+                raise ShapeError(
+                    "A memory that is normalised over the batch needs more than one sequence in training.",
+                    "take larger batches, or norm none or layer",
+                )
+            moments = self.mean, self.variance
+            cell = torch.nn.functional.batch_norm(cell, *moments, scale.flatten(), shift.flatten(), True,
+                                                  self.momentum, self.epsilon)  # fmt: skip
+        else:
+            cell = scale * cell + shift
+        return self.fire(cell), cell
+
+    def _trace(self, dtype: torch.dtype) -> TracedStep | str:
+        if self.training:
+            return "its memory is normalised over the batch at every step of training"
+        return super()._trace(dtype)

@@ -18,6 +18,7 @@ from .base import (
     TASKS,
     ClassificationTask,
     Figure,
+    LabellingTask,
     Meter,
     MetricInfo,
     Signature,
@@ -46,6 +47,7 @@ from .nmnist_sample import NMnistSampleConfig
 from .openbmi import OpenbmiConfig
 from .ps_mnist import PSMnistConfig
 from .ptb import PTBConfig
+from .qtdb_ecg import QtdbEcgConfig
 from .s_mnist import SMnistConfig
 from .seq_digits import SeqDigitsConfig
 from .shd import ShdConfig
@@ -53,6 +55,7 @@ from .sloclas import SLoClasConfig
 from .spoken_digits import SpokenDigitsConfig
 from .ssc import SscConfig
 from .static_images import FashionMnistConfig, MnistConfig
+from .timit import TimitConfig
 from .wisdm import WisdmConfig
 from .wrist_motion import WristMotionConfig
 
@@ -76,6 +79,7 @@ __all__ = [
     "FashionMnistConfig",
     "Figure",
     "GscConfig",
+    "LabellingTask",
     "Meter",
     "MetricInfo",
     "MnistConfig",
@@ -84,6 +88,7 @@ __all__ = [
     "OpenbmiConfig",
     "PSMnistConfig",
     "PTBConfig",
+    "QtdbEcgConfig",
     "SLoClasConfig",
     "SMnistConfig",
     "SeqDigitsConfig",
@@ -96,6 +101,7 @@ __all__ = [
     "TaskDefaults",
     "TaskDescription",
     "TaskInfo",
+    "TimitConfig",
     "TokenTask",
     "WisdmConfig",
     "WristMotionConfig",

@@ -17,17 +17,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core.batch import Batch
+from ..core.batch import UNLABELLED, Batch
 from ..core.errors import ShapeError, UnknownName
 from ..core.registry import Registry
 from ..data.dataset import Dataset
 from ..data.files import FileSet
 from ..measure.classify import ClassificationMeter
+from ..measure.labelling import LabellingMeter, check_step_scores
 from ..measure.text import PerplexityMeter, token_losses
 
 SPLITS = ("train", "validation", "test")
 """The names of the splits of every task."""
-Kind = Literal["classification", "tokens", "signal", "transcript"]
+Kind = Literal["classification", "labelling", "tokens", "signal", "transcript"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,9 @@ class Signature:
         inputs: channels C, or ``(C, H, W)`` for frames, or the size of the vocabulary for tokens.
         outputs: classes K, the size of the vocabulary, numbers a step, or labels with the blank.
         kind: ``"classification"`` (floats ``[T, B, C]`` or frames ``[T, B, C, H, W]``, one label a
-            sequence), ``"tokens"`` (ids ``[B, T]``, one target a step), ``"signal"`` (floats, and the numbers of
-            all steps together make a wave) or ``"transcript"`` (floats, and a shorter sequence of labels).
+            sequence), ``"labelling"`` (floats, and a label at every step), ``"tokens"`` (ids ``[B, T]``, one target a
+            step), ``"signal"`` (floats, and the numbers of all steps together make a wave) or ``"transcript"`` (floats,
+            and a shorter sequence of labels).
         classes: names of the classes, in the order of their ids.
     """
 
@@ -54,6 +56,11 @@ class Signature:
     def frames(self) -> bool:
         """Whether a step is a frame ``(C, H, W)``."""
         return isinstance(self.inputs, tuple)
+
+    @property
+    def step_targets(self) -> bool:
+        """Whether every step has a target of its own, ``[B, T]``."""
+        return self.kind in ("tokens", "labelling")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -199,6 +206,11 @@ class Task(abc.ABC):
         self._loaded: dict[str, Dataset] = {}
 
     @property
+    def step_targets(self) -> bool:
+        """Whether every step has a target of its own; methods that plan their memory ask."""
+        return self.signature.step_targets
+
+    @property
     def name(self) -> str:
         """The name under which the description is registered."""
         return self.config.config_kind  # type: ignore[attr-defined]
@@ -221,7 +233,7 @@ class Task(abc.ABC):
 
     def random_target(self, steps: int, size: int, generator: torch.Generator) -> Tensor:
         """A target without meaning for ``size`` sequences of any length, to measure what an update costs."""
-        shape = (size, steps) if self.signature.kind == "tokens" else (size,)
+        shape = (size, steps) if self.step_targets else (size,)
         return torch.randint(self.signature.outputs, shape, generator=generator)
 
     @abc.abstractmethod
@@ -255,6 +267,30 @@ class ClassificationTask(Task):
 
     def meter(self) -> ClassificationMeter:
         return ClassificationMeter(self.signature.outputs)
+
+
+class LabellingTask(Task):
+    """One label at every step (framewise classification); cross-entropy and accuracy over the steps that have one."""
+
+    metric = ACCURACY
+    default_readout = "every"
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy of class scores ``[T, B, K]`` over the labelled steps of targets ``[B, T]``, in nats.
+
+        At least in float32; 0 where no step has a label.
+
+        Raises:
+            ShapeError: the output is not ``[T, B, K]``.
+        """
+        check_step_scores(output, batch.target, self.signature.outputs)
+        scores = output if output.dtype.itemsize >= 4 else output.float()
+        target = batch.target.t().flatten()
+        total = functional.cross_entropy(scores.flatten(0, 1), target, ignore_index=UNLABELLED, reduction="sum")
+        return total / (target != UNLABELLED).sum().clamp(min=1)
+
+    def meter(self) -> LabellingMeter:
+        return LabellingMeter(self.signature.outputs)
 
 
 class TokenTask(Task):

@@ -26,6 +26,7 @@ from ..core.config import config_kind
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import stream
 from ..data.dataset import Dataset
+from ..data.deep_filter import Mask, MaskKind
 from ..data.digit_speech import SPEAKERS, joined, load_digit_speech
 from ..data.disjoint import check_disjoint
 from ..data.drawn import DrawnDataset
@@ -34,7 +35,7 @@ from ..data.fsdd import FSDD, RATE, Recording
 from ..data.mixing import Mixture, Mode, active_share, mix
 from ..data.stft import Stft
 from .base import SPLITS, TASKS, TaskConfig, TaskDefaults, TaskInfo
-from .denoising import SI_SNR, DenoisingTask, Front, Level, MaskKind, check_options
+from .denoising import SI_SNR, DenoisingTask, Front, Level, check_options
 
 Noise = Literal["unseen", "seen"]
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -58,7 +59,8 @@ class DenoiseDigitsConfig(TaskConfig):
     Attributes:
         noise: whether validation and test have kinds of noise that training has not (``unseen``), or other recordings
             of the same kinds (``seen``).
-        mask: of the magnitudes, one number a frequency, or ``complex``, two.
+        mask: of the magnitudes, one number a frequency, or ``complex``, two a tap.
+        taps: frames that a complex mask filters over, the present one and those before it.
         level: what is done to the loudness of what the network hears, see :class:`~spikeworks.tasks.denoising.Front`.
         snr_weight: of the SI-SNR in the loss, beside the spectra.
         snr_low, snr_high: signal to noise in dB; whole numbers between them are drawn evenly.
@@ -79,6 +81,7 @@ class DenoiseDigitsConfig(TaskConfig):
 
     noise: Noise = "unseen"
     mask: MaskKind = "magnitude"
+    taps: int = 1
     level: Level = "cumulative"
     snr_weight: float = 0.001
     snr_low: int = -5
@@ -94,7 +97,8 @@ class DenoiseDigitsConfig(TaskConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_options("denoise-digits", self.mask, self.level, self.snr_weight)
+        check_options("denoise-digits", self.level, self.snr_weight)
+        Mask(self.mask, self.taps)
         if self.noise not in ("unseen", "seen") or self.mode not in ("true", "dns"):
             raise ConfigError(
                 f"denoise-digits: noise is 'unseen' or 'seen' and mode 'true' or 'dns', got {self.noise!r} and "
@@ -135,7 +139,7 @@ class DenoiseDigits(DenoisingTask):
         front = Front(Stft(window=256, hop=64), config.level)
         same = config.train_seconds == config.test_seconds
         steps = front.stft.frames(_samples(config.train_seconds, front.stft)) if same else None
-        super().__init__(config, front, config.mask, config.snr_weight, RATE, steps)
+        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps)
         self._options = config
         self._root = root
         self._mixers: dict[str, _Mixer] = {}

@@ -1,11 +1,9 @@
 """What denoising tasks share: from a network's answer to a wave, the loss of Spiking-FullSubNet, and SI-SNR.
 
-The network hears the compressed magnitudes of the noisy spectrum, ``[T, B, F]``, and answers every frame with a mask,
-which is multiplied with the noisy spectrum; the inverse transform makes a wave of the product. Loss and score look at
-the wave. A target carries both waves, ``[B, 2, S]``: clean, and noisy.
-
-Masks start at the identity, so that an untrained network lets the noisy signal through: ``magnitude`` is
-``softplus(y + log(e - 1))`` (1 at y = 0, never negative), ``complex`` is ``1 + y + i y'`` with the real parts first.
+The network hears the compressed magnitudes of the noisy spectrum, ``[T, B, F]``, and answers every frame with a mask
+or a filter over the last frames (:class:`~spikeworks.data.deep_filter.Mask`), which is applied to the noisy spectrum;
+the inverse transform makes a wave of the result. Loss and score look at the wave. A target carries both waves,
+``[B, 2, S]``: clean, and noisy. Answers of 0 are the identity: an untrained network lets the noisy signal through.
 
 Latency. Nothing looks ahead but the transform: output sample s depends on input up to s + ``stft.look_ahead``, and a
 stream is ``stft.latency`` samples behind its input (32 ms at 16 kHz with a window of 512, as the challenge counts it).
@@ -25,17 +23,16 @@ from torch import Tensor
 
 from ..core.batch import Batch
 from ..core.errors import ConfigError, ShapeError
+from ..data.deep_filter import Mask
 from ..data.drawn import padded
 from ..data.stft import Stft, compressed, cumulative_norm
 from ..measure.signal import DenoisingMeter, si_snr
 from .base import MetricInfo, Signature, Task, TaskConfig
 
 SI_SNR = MetricInfo("si_snr", "dB", True)
-MaskKind = Literal["magnitude", "complex"]
 Level = Literal["cumulative", "raw"]
 EXPONENT = 0.5
 """Of the magnitudes that the network hears."""
-_ONE = math.log(math.e - 1)  # softplus of it is 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +60,8 @@ class Front:
         return Batch(x=cumulative_norm(heard) if self.level == "cumulative" else heard, target=target, mask=mask)
 
 
-def check_options(who: str, mask: str, level: str, snr_weight: float) -> None:
+def check_options(who: str, level: str, snr_weight: float) -> None:
     """Raise ConfigError for options that no denoising task has."""
-    if mask not in ("magnitude", "complex"):
-        raise ConfigError(f"{who}: mask is 'magnitude' or 'complex', got {mask!r}.")
     if level not in ("cumulative", "raw"):
         raise ConfigError(f"{who}: level is 'cumulative' or 'raw', got {level!r}.")
     if not 0 <= snr_weight < math.inf:
@@ -79,7 +74,7 @@ class DenoisingTask(Task):
     Attributes:
         front: what the network hears.
         rate: samples a second.
-        mask: what the answers are.
+        mask: what the answers do.
         snr_weight: of the SI-SNR in the loss.
     """
 
@@ -88,11 +83,10 @@ class DenoisingTask(Task):
     whole_loss = "this task compares waves, which only all frames together make"
 
     def __init__(
-        self, config: TaskConfig, front: Front, mask: MaskKind, snr_weight: float, rate: int, steps: int | None
+        self, config: TaskConfig, front: Front, mask: Mask, snr_weight: float, rate: int, steps: int | None
     ) -> None:
         bins = front.stft.bins
-        outputs = bins if mask == "magnitude" else 2 * bins
-        super().__init__(config, Signature(steps=steps, inputs=bins, outputs=outputs, kind="signal"))
+        super().__init__(config, Signature(steps=steps, inputs=bins, outputs=mask.outputs(bins), kind="signal"))
         self.front, self.rate, self.mask, self.snr_weight = front, rate, mask, snr_weight
         window = 4 * front.stft.window  # 2048 and 512 at 16 kHz
         self._judge = Stft(window=window, hop=window // 4)
@@ -116,12 +110,7 @@ class DenoisingTask(Task):
             )
         clean, noisy = batch.target.unbind(1)
         answer = (output if output.dtype.itemsize >= 4 else output.float()).to(clean.dtype)
-        spectrum = stft(noisy)
-        if self.mask == "magnitude":
-            shaped = spectrum * torch.nn.functional.softplus(answer + _ONE)
-        else:
-            real, imaginary = answer.chunk(2, dim=2)
-            shaped = spectrum * torch.complex(1 + real, imaginary)
+        shaped, _ = self.mask(stft(noisy), answer)
         lengths = None if batch.mask is None else stft.samples_of(batch.mask)
         return stft.inverse(shaped, batch.mask), clean, noisy, lengths
 

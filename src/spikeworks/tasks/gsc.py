@@ -9,9 +9,10 @@ a random level; the noise files are cut in time, 80, 10 and 10 %.
 Protocol ``paper``, as the temporal-processing benchmark (arXiv 2502.09449) has it: band power without a logarithm
 (:func:`~spikeworks.data.mel_power.mel_power`), scaled likewise, then padded with zeros. Its figures are the best over
 all epochs on the published *validation* list, which therefore is the test split here, and the testing list is not read;
-a random tenth of the training recordings chooses. With ``classes=12`` all other words are "unknown", nearly two thirds
-of the recordings, and there is no "silence": its program leaves out the background noise. Its task of 37 classes has
-the 35 words besides an "unknown" and a "silence" without a recording; this is ``classes=35``.
+as under every ``paper`` protocol (docs/arena.md), a random tenth of the training recordings chooses. With
+``classes=12`` all other words are "unknown", nearly two thirds of the recordings, and there is no "silence": its
+program leaves out the background noise. Its task of 37 classes has the 35 words besides an "unknown" and a "silence"
+without a recording; this is ``classes=35``.
 """
 
 from __future__ import annotations

@@ -26,12 +26,13 @@ from ..core.config import config_kind
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import stream
 from ..data.dataset import Dataset
+from ..data.deep_filter import Mask, MaskKind
 from ..data.disjoint import check_disjoint
 from ..data.drawn import DrawnDataset
 from ..data.ndns import CLIP, NDNS, RATE, NoisyClip, find_clips
 from ..data.stft import Stft
 from .base import TASKS, Figure, TaskConfig, TaskDefaults, TaskInfo
-from .denoising import SI_SNR, DenoisingTask, Front, Level, MaskKind, check_options
+from .denoising import SI_SNR, DenoisingTask, Front, Level, check_options
 
 
 @TASKS.register("ndns")
@@ -42,7 +43,8 @@ class NdnsConfig(TaskConfig):
 
     Attributes:
         protocol: ``clean`` or ``paper``.
-        mask: of the magnitudes, one number a frequency, or ``complex``, two.
+        mask: of the magnitudes, one number a frequency, or ``complex``, two a tap.
+        taps: frames that a complex mask filters over, the present one and those before it.
         level: what is done to the loudness of what the network hears, see :class:`~spikeworks.tasks.denoising.Front`.
         snr_weight: of the SI-SNR in the loss, beside the spectra.
         crop: seconds of a training crop, at most 30.
@@ -59,13 +61,15 @@ class NdnsConfig(TaskConfig):
 
     protocol: Literal["clean", "paper"] = "clean"
     mask: MaskKind = "magnitude"
+    taps: int = 1
     level: Level = "cumulative"
     snr_weight: float = 0.001
     crop: float = 6.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_options("ndns", self.mask, self.level, self.snr_weight)
+        check_options("ndns", self.level, self.snr_weight)
+        Mask(self.mask, self.taps)
         if self.protocol not in ("clean", "paper"):
             raise ConfigError(f"ndns: protocol is 'clean' or 'paper', got {self.protocol!r}.")
         if not 0.5 <= self.crop <= CLIP / RATE:
@@ -98,7 +102,7 @@ class Ndns(DenoisingTask):
 
     def __init__(self, config: NdnsConfig, root: str | Path | None) -> None:
         front = Front(Stft(window=512, hop=128), config.level)
-        super().__init__(config, front, config.mask, config.snr_weight, RATE, steps=None)
+        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps=None)
         self.shared = 0
         self._options = config
         self._root = root

@@ -11,13 +11,13 @@ training trials. ``split="subject"``: 20 % of the subjects (by a hash of their n
 session's two recordings are training and validation.
 
 Protocol ``paper``: as the arena's own program does it, to compare with its figures. The mean of 10 samples
-lowers the rate; every channel of every subject is brought to mean 0 and deviation 1 by all trials of
-that subject, test trials among them; the trials of all subjects are shuffled and the first 80 % are training,
-so that the same people, sessions and recordings stand on both sides. The score is therefore no estimate
-for a new person or day. The arena has no validation split: it reports the best test score over all
-epochs. Here the last tenth of its training trials chooses instead, and the first 72 % of all train.
-Its shuffle cannot be repeated (it is not seeded); ours is another, fixed one. ``layout="mirror"`` reads
-the arena's own preprocessed arrays, in which its shuffle is kept.
+lowers the rate; every channel of every subject is brought to mean 0 and deviation 1 by all trials of that
+subject, test trials among them; the trials of all subjects are shuffled and the first 80 % are training, so
+that the same people, sessions and recordings stand on both sides. The score is therefore no estimate for a
+new person or day. The arena has no validation split: it reports the best test score over all epochs. Here,
+as under every ``paper`` protocol (docs/arena.md), the last tenth of its training trials chooses instead,
+and the first 72 % of all train. Its shuffle cannot be repeated (it is not seeded); ours is another, fixed
+one. ``layout="mirror"`` reads the arena's own preprocessed arrays, in which its shuffle is kept.
 """
 
 from __future__ import annotations

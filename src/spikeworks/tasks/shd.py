@@ -7,8 +7,9 @@ so that no speaker is on two sides; ``"all"`` on the whole file, as the publishe
 
 Protocol ``paper``, as the temporal-processing benchmark (arXiv 2502.09449) has it: steps by
 :func:`~spikeworks.data.spike_bins.published_places` over 1 s, which loses what comes later; all of the training file
-trains and the test file tests. The benchmark reports the best test score over all epochs; here a random tenth of the
-training recordings chooses instead. Do not compare with papers that use 1.4 s.
+trains and the test file tests. The benchmark reports the best test score over all epochs; here, as under every
+``paper`` protocol (docs/arena.md), a random tenth of the training recordings chooses instead. Do not compare with
+papers that use 1.4 s.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ part, and every noisy window is brought to power 1.
 
 Protocol ``paper``, the Neuromorphic Sequential Arena's programs: a window goes to training with probability 0.8 r, else
 to the test split with probability 0.2 r, r = min(1, 3000 / windows of the recording), so that windows on both sides are
-neighbours; no scaling. They choose by the test split; here a random tenth of their training windows chooses instead.
+neighbours; no scaling. They choose by the test split; here, as under every ``paper`` protocol (docs/arena.md), a
+random tenth of their training windows chooses instead.
 The published figures were, as far as the programs tell, measured with ``layout="nsa"``. ``source="mirror"`` reads the
 published windows.
 """

@@ -1,6 +1,7 @@
 """``ssc``: which of 35 words, from the spikes of 700 cochlear units; recordings of Speech Commands v2.
 
-Splits are the three published files, whose speakers differ.
+Splits are the three published files, whose speakers differ; the published validation file chooses, under both protocols
+(docs/arena.md).
 
 Protocol ``clean``: every spike up to ``window`` seconds is counted, in steps of equal width; recordings whose spikes
 equal those of one that is tested are left out. Protocol ``paper``, as the temporal-processing benchmark

@@ -1,0 +1,9 @@
+"""Networks as C99 without heap or operating system, for small devices."""
+
+from . import spectra  # registers its lowerings
+from .export import Export, export_c, write_c
+from .layers import lower
+from .lowering import Builder, CExportError, lowers
+from .program import Part, Program
+
+__all__ = ["Builder", "CExportError", "Export", "Part", "Program", "export_c", "lower", "lowers", "spectra", "write_c"]
