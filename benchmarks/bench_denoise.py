@@ -38,6 +38,8 @@ from spikeworks.tasks.denoising import DenoisingTask
 
 MEASURED = 8
 """Clips on which costs are counted."""
+TUNED = 40
+"""Validation clips on which the settings of spectral gating are chosen; one where ``--clips`` is given."""
 COLUMNS = {
     "si_snr": ("SI-SNR dB", 2, 1.0),
     "si_snr_improvement": ("SI-SNRi dB", 2, 1.0),
@@ -173,7 +175,7 @@ def main() -> None:
     absent = [p for p in (*packages.values(), "noisereduce") if not importlib.util.find_spec(p)]
     if absent:
         print(f"not installed: {', '.join(absent)}")
-    sized = {} if asked.clips is None else {"test_size": asked.clips, "validation_size": asked.clips}
+    sized = {"validation_size": TUNED} if asked.clips is None else {"validation_size": 1, "test_size": asked.clips}
     found: dict[str, dict[str, Any]] = {}
     for noise in asked.noise:
         clips = DenoiseDigitsConfig(noise=noise, **sized)

@@ -1,4 +1,4 @@
-"""A Cortex-M4 without an operating system: cross compiler, a few lines of start-up code, and QEMU's mps2-an386 board."""
+"""A Cortex-M4 without an operating system: a cross compiler, start-up code, and QEMU's mps2-an386 board."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from spikeworks.kernels.build import find_compiler
 from spikeworks.layers import Readout, ReadoutConfig
 from spikeworks.models import Network
 
-STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99", "-ffreestanding", "-O2")
+STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99", "-ffreestanding", "-O1")
 
 
 def compiler() -> tuple[str, ...]:

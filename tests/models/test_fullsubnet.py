@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from spikeworks.core.errors import ConfigError, ShapeError
+from spikeworks.core.errors import ConfigError
 from spikeworks.data.deep_filter import Mask
 from spikeworks.layers import FrequencyReadout, ReadoutConfig, Section, SectionDense
 from spikeworks.models import NETWORKS, FullSubNetConfig
@@ -169,9 +169,11 @@ def test_gradients_pass_through_the_normalised_recurrence():
     assert torch.autograd.gradcheck(lambda x: neuron(x)[1].cell, (x,))
 
 
-def test_one_sequence_has_no_moments_to_train_with():
-    with pytest.raises(ShapeError, match="more than one sequence"):
-        normed().train()(torch.zeros(2, 1, 5, dtype=torch.float64))
+def test_one_sequence_has_no_variance_and_leaves_the_averages_finite():
+    neuron = normed().train()
+    _, state = neuron(torch.randn(3, 1, 5, dtype=torch.float64, generator=generator(3)))
+    assert_close(state.cell, neuron.offset.detach().expand(1, 5))
+    assert neuron.variance.isfinite().all() and neuron.mean.isfinite().all()
 
 
 # -- what cannot be ----------------------------------------------------------------------------------

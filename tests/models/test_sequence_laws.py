@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "binary-s4d": {"width": 8, "dropout": 0.0},
     "gsu-ssm": {"width": 8, "dropout": 0.0},
     "lstm": {"hidden": (8, 8)},
+    "gru": {"hidden": (8, 8)},
     "gated": {"hidden": (8, 8)},
     "context-stack": {"hidden": (8, 6), "steps": 64},
     "stack": {"hidden": (8, 8)},

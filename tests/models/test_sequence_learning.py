@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError
+from spikeworks.layers import ReadoutConfig
 from spikeworks.learning import METHODS, Plan
 from spikeworks.models import NETWORKS
 from spikeworks.neurons import Surrogate, config_for
@@ -28,7 +29,7 @@ def describe(name: str) -> Any:
     known = {f.name for f in dataclasses.fields(kind)}
     gated = "fullsubnet" in name  # whose published sizes normalise the memory of GSN
     neuron = config_for("gsn", surrogate=WIDE) if gated else config_for("lif", threshold=0.3, surrogate=WIDE)
-    fields = {**SMALL, "neuron": neuron, "surrogate": WIDE}
+    fields = {**SMALL, "neuron": neuron, "surrogate": WIDE, "readout": ReadoutConfig()}
     return kind(**{k: v for k, v in fields.items() if k in known})
 
 

@@ -151,6 +151,19 @@ def test_speakers_kinds_and_recordings_of_the_splits(digits, noise):
     assert kinds["train"] == set(KINDS["train"])
 
 
+@pytest.mark.parametrize("noise", ["unseen", "seen"])
+def test_made_noises_of_a_test_are_new_kinds_or_those_of_training(noise, data_set, data_root):
+    data_set("fsdd")
+    task = DenoiseDigitsConfig(noise=noise, source="made", **BRIEF).build(data_root)
+    task.data("test")
+    kinds = {split: {sound.category for sound in task._mixers[split].noises} for split in SPLITS}
+    assert len(kinds["train"]) == 9 and kinds["validation"] == kinds["train"]
+    assert kinds["test"] == (kinds["train"] if noise == "seen" else {"siren", "fan"})
+    mixture, about = task.mixture("test", 1)
+    ratio = 20 * np.log10(active_rms(mixture.clean, 8000) / active_rms(mixture.noise, 8000))
+    assert ratio == pytest.approx(about["snr"], abs=0.05) and about["noise"] in kinds["test"]
+
+
 def test_the_same_noise_trains_both_variants(digits):
     mine, theirs = (digits[noise].mixture("train", 3, draw=7)[0] for noise in ("seen", "unseen"))
     assert torch.equal(mine.noisy, theirs.noisy)
@@ -209,6 +222,8 @@ def test_a_recording_in_two_splits_is_refused():
     ("options", "message"),
     [
         ({"noise": "both"}, "noise is 'unseen' or 'seen'"),
+        ({"speeds": (1.2, 0.8)}, "from the slowest to the fastest"),
+        ({"source": "air"}, "source is 'esc10' or 'made', got 'air'"),
         ({"mask": "phase"}, "mask is 'magnitude' or 'complex', got 'phase'"),
         ({"mask": "complex", "taps": 0}, "at least one tap"),
         ({"taps": 3}, "a magnitude mask exactly one"),

@@ -20,6 +20,8 @@ from torch import Tensor
 from ..core.errors import ShapeError
 from .stft import Stft, _hann
 
+_FEW = 4  # frames up to which they are added one by one, which is quicker than all at once
+
 
 class StftStream:
     """Analysis and synthesis of one stream of ``rows`` waves.
@@ -53,6 +55,7 @@ class StftStream:
         self._coming = torch.zeros(self.rows, half, dtype=self.dtype)
         self._going = torch.zeros(self.rows, kept, dtype=self.dtype)
         self._weight = torch.zeros(1, kept, dtype=self.dtype)
+        self._overlaps = 0  # frames that came back
         self._skip = half  # what lies before the first sample
         self.came = 0
         """Samples that came, of each row."""
@@ -91,20 +94,34 @@ class StftStream:
         if steps == 0:
             return self._going[:, :0]
         framed = torch.fft.irfft(spectra, n=self.stft.window) * self._hann
-        going = self.stft._added(framed)
-        weight = self.stft._added(self._square.expand(steps, 1, -1))
-        kept = self._going.shape[1]
-        going[:, :kept] += self._going
-        weight[:, :kept] += self._weight
         final = steps * self.stft.hop
-        self._going, self._weight = going[:, final:].clone(), weight[:, final:].clone()
-        return self._leave(going[:, :final] / weight[:, :final].clamp(min=1e-8))
+        going = self._added(self._going, framed)
+        if self._overlaps < self.stft.window // self.stft.hop - 1:
+            weight = self._added(self._weight, self._square.expand(steps, 1, -1))
+            weight, self._weight = weight[:, :final], weight[:, final:].clone()
+        else:  # as many frames as overlap have come: the weights of every hop are the same from here on
+            weight = (self._weight + self._square[:, : self._weight.shape[1]])[:, : self.stft.hop].repeat(1, steps)
+        self._overlaps += steps
+        self._going = going[:, final:].clone()
+        return self._leave(going[:, :final] / weight.clamp(min=1e-8))
 
     def tail(self) -> Tensor:
         """What is left of the wave after the spectra of :meth:`finish`, ``[B, S]``; then the stream starts anew."""
         last = self._leave(self._going / self._weight.clamp(min=1e-8))
         self.reset()
         return last
+
+    def _added(self, before: Tensor, framed: Tensor) -> Tensor:
+        """Frames ``[T, B, window]`` added up behind what is left of those before, ``[B, window + (T - 1) hop]``."""
+        if len(framed) > _FEW:
+            going = self.stft._added(framed)
+            going[:, : before.shape[1]] += before
+            return going
+        hop, window = self.stft.hop, self.stft.window
+        going = torch.nn.functional.pad(before, (0, len(framed) * hop))
+        for t, frame in enumerate(framed):
+            going[:, t * hop : t * hop + window] += frame
+        return going
 
     def _frames(self, samples: Tensor) -> Tensor:
         window, hop = self.stft.window, self.stft.hop

@@ -164,7 +164,11 @@ class FrequencyReadout(Readout):
         return Readout(torch.Size(shape).numel(), self.outputs, self.config, generator=generator)
 
     def synapses(self, x: Tensor, y: Tensor):
-        return ((self.linear, self.features(x), y),)
+        """The map of each section, a row for each of its units; see Readout."""
+        return tuple(
+            (made, part.flatten(1, 2), part.new_empty(len(part), part.shape[1] * part.shape[2], len(made.weight)))
+            for made, part in zip(self.linear.maps, self.linear.split(self.features(x)), strict=True)  # type: ignore[union-attr, operator]
+        )
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         return self.linear.operations(self.features(x), y)  # type: ignore[operator]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.errors import ShapeError
 from ..kernels import TracedStep
 from .base import Neuron
 from .description import NeuronConfig, Option, register_neuron
@@ -100,18 +99,18 @@ class NormedGSN(GSN):
 
     def step(self, x: Tensor, *rest: Tensor, scale: Tensor, shift: Tensor, **biases: Tensor) -> Sequence[Tensor]:  # type: ignore[override]
         cell = _gated(x, *rest, **biases)
-        if self.training:
-            if cell.numel() == cell.shape[1]:
-                raise ShapeError(
-                    "A memory that is normalised over the batch needs more than one sequence in training.",
-                    "take larger batches, or norm none or layer",
-                )
-            moments = self.mean, self.variance
-            cell = torch.nn.functional.batch_norm(cell, *moments, scale.flatten(), shift.flatten(), True,
-                                                  self.momentum, self.epsilon)  # fmt: skip
-        else:
-            cell = scale * cell + shift
+        cell = scale * (self._centred(cell) if self.training else cell) + shift
         return self.fire(cell), cell
+
+    def _centred(self, cell: Tensor) -> Tensor:
+        """``[B, N, ...]`` with mean 0 and variance 1 for each neuron; the running averages move. One value gives 0."""
+        others = [axis for axis in range(cell.dim()) if axis != 1]
+        variance, mean = torch.var_mean(cell, others, correction=0, keepdim=True)
+        count = cell.numel() // self.size
+        with torch.no_grad():
+            self.mean.lerp_(mean.flatten().to(self.mean), self.momentum)
+            self.variance.lerp_(variance.flatten().to(self.mean) * (count / max(1, count - 1)), self.momentum)
+        return (cell - mean) * torch.rsqrt(variance + self.epsilon)
 
     def _trace(self, dtype: torch.dtype) -> TracedStep | str:
         if self.training:

@@ -9,15 +9,19 @@ frequencies. Figures have nothing to do with those of ``ndns``.
 Splits: george, jackson, lucas and nicolas train, yweweler validates, theo tests. Six kinds of noise train (folds 1 to 3
 of ESC-10); with ``noise="unseen"`` validation and test have two kinds each of their own, with ``"seen"`` those of
 training, from recordings of folds 4 and 5. No speaker, and no recording of a noise, is in two splits either way.
+
+``source="made"`` takes noises that are made (:mod:`~spikeworks.data.made_noise`) in place of recordings: nine kinds
+train and validate; the test has these (``seen``), or two others, siren and fan (``unseen``). Babble and speech-shaped
+noise are made of speakers of training in every split.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -27,11 +31,12 @@ from ..core.errors import ConfigError, DataError
 from ..core.seeds import stream
 from ..data.dataset import Dataset
 from ..data.deep_filter import Mask, MaskKind
-from ..data.digit_speech import SPEAKERS, joined, load_digit_speech
+from ..data.digit_speech import SPEAKERS, at_speed, joined, load_digit_speech
 from ..data.disjoint import check_disjoint
 from ..data.drawn import DrawnDataset
 from ..data.esc10 import ESC10, Clip, load_esc10
 from ..data.fsdd import FSDD, RATE, Recording
+from ..data.made_noise import HELD_OUT, MADE_NOISES, made_noise
 from ..data.mixing import Mixture, Mode, active_share, mix
 from ..data.stft import Stft
 from .base import SPLITS, TASKS, TaskConfig, TaskDefaults, TaskInfo
@@ -59,6 +64,7 @@ class DenoiseDigitsConfig(TaskConfig):
     Attributes:
         noise: whether validation and test have kinds of noise that training has not (``unseen``), or other recordings
             of the same kinds (``seen``).
+        source: of the noises: recordings of ``esc10``, or ``made``.
         mask: of the magnitudes, one number a frequency, or ``complex``, two a tap.
         taps: frames that a complex mask filters over, the present one and those before it.
         level: what is done to the loudness of what the network hears, see :class:`~spikeworks.tasks.denoising.Front`.
@@ -68,6 +74,8 @@ class DenoiseDigitsConfig(TaskConfig):
         mode: ``true`` ratios, or those that the challenge's program makes, see :mod:`~spikeworks.data.mixing`.
         train_seconds, test_seconds: length of the clips of training, and of validation and test.
         train_size, validation_size, test_size: clips.
+        speeds: slowest and fastest speed at which training plays each of its digits and noises, pitch and all, evenly
+            drawn on a logarithmic scale. Four voices at one speed teach a network those four voices.
         seed: of the mixtures, not of the run.
     """
 
@@ -80,6 +88,7 @@ class DenoiseDigitsConfig(TaskConfig):
     )
 
     noise: Noise = "unseen"
+    source: Literal["esc10", "made"] = "esc10"
     mask: MaskKind = "magnitude"
     taps: int = 1
     level: Level = "cumulative"
@@ -94,16 +103,17 @@ class DenoiseDigitsConfig(TaskConfig):
     train_size: int = 1_000
     validation_size: int = 200
     test_size: int = 200
+    speeds: tuple[float, float] = (0.75, 1.4)
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_options("denoise-digits", self.level, self.snr_weight)
         Mask(self.mask, self.taps)
-        if self.noise not in ("unseen", "seen") or self.mode not in ("true", "dns"):
-            raise ConfigError(
-                f"denoise-digits: noise is 'unseen' or 'seen' and mode 'true' or 'dns', got {self.noise!r} and "
-                f"{self.mode!r}."
-            )
+        for what, known in (("noise", ("unseen", "seen")), ("mode", ("true", "dns")), ("source", ("esc10", "made"))):
+            if getattr(self, what) not in known:
+                raise ConfigError(
+                    f"denoise-digits: {what} is {known[0]!r} or {known[1]!r}, got {getattr(self, what)!r}."
+                )
         for what, low, high in (
             ("snr", self.snr_low, self.snr_high),
             ("level", self.level_low, self.level_high),
@@ -113,6 +123,10 @@ class DenoiseDigitsConfig(TaskConfig):
         for seconds in (self.train_seconds, self.test_seconds):
             if not 0.5 <= seconds <= 60 or not math.isfinite(seconds):
                 raise ConfigError(f"denoise-digits: clips last from 0.5 to 60 seconds, got {seconds}.")
+        if not 0.25 <= self.speeds[0] <= self.speeds[1] <= 4:
+            raise ConfigError(
+                f"denoise-digits: speeds run from the slowest to the fastest in 0.25 to 4, got {self.speeds}."
+            )
         for size in (self.train_size, self.validation_size, self.test_size):
             if size < 1:
                 raise ConfigError(f"denoise-digits: a split has at least one clip, got {size}.")
@@ -147,14 +161,16 @@ class DenoiseDigits(DenoisingTask):
     def _load(self, split: str) -> dict[str, Dataset]:
         options = self._options
         speakers = load_digit_speech(self._root)
-        noises = split_noises(load_esc10(self._root), options.noise)
+        trained = [r.wave for voice in speakers["train"].values() for r in voice]
+        made = options.source == "made"
+        noises = made_kinds(trained, options.noise) if made else split_noises(load_esc10(self._root), options.noise)
         sizes = (options.train_size, options.validation_size, options.test_size)
-        made: dict[str, Dataset] = {}
+        found: dict[str, Dataset] = {}
         for name, size in zip(SPLITS, sizes, strict=True):
             mixer = self._mixers[name] = _Mixer(self, name, list(speakers[name].values()), noises[name])
             data = DrawnDataset(size, mixer.pair, self.front.join)
-            made[name] = data if name == "train" else data.fixed()
-        return made
+            found[name] = data if name == "train" else data.fixed()
+        return found
 
     def mixture(self, split: str, position: int, draw: int = 0) -> tuple[Mixture, dict[str, str | int]]:
         """The clip at ``position`` of a split, with its speaker, kind of noise, ratio and level.
@@ -169,7 +185,7 @@ class DenoiseDigits(DenoisingTask):
 class _Mixer:
     """Makes the clips of one split."""
 
-    def __init__(self, task: DenoiseDigits, split: str, voices: list[list[Recording]], noises: list[Clip]) -> None:
+    def __init__(self, task: DenoiseDigits, split: str, voices: list[list[Recording]], noises: Sequence[Sound]) -> None:
         self.options, self.name, self.split = task._options, task.name, split
         self.voices, self.noises = voices, noises
         seconds = self.options.train_seconds if split == "train" else self.options.test_seconds
@@ -189,21 +205,33 @@ class _Mixer:
         level = options.level_low + _one_of(options.level_high - options.level_low + 1, generator)
         mixed = mix(
             self._speech(voice, generator),
-            _stretch(noise.wave, self.samples, generator),
+            self._noise(noise, generator),
             snr=snr,
             level=level,
             rate=RATE,
             mode=options.mode,
         )
-        return mixed, {"speaker": voice[0].speaker, "noise": noise.name, "snr": snr, "level": level}
+        about = {"speaker": voice[0].speaker, "noise": noise.name, "kind": noise.category, "snr": snr, "level": level}
+        return mixed, about
+
+    def _speed(self, generator: torch.Generator) -> float:
+        """Of training alone; others are heard as they are."""
+        low, high = self.options.speeds if self.split == "train" else (1.0, 1.0)
+        return low if low == high else low * (high / low) ** float(torch.rand((), generator=generator))
+
+    def _noise(self, noise: Sound, generator: torch.Generator) -> Tensor:
+        speed = self._speed(generator)
+        played = at_speed(noise.play(math.ceil(self.samples * speed) + 1, generator), speed)[: self.samples]
+        return played if bool(played.any()) else self._noise(noise, generator)
 
     def _speech(self, voice: list[Recording], generator: torch.Generator) -> Tensor:
         """Digits of one speaker, none twice, cut to length, active for at least half of it."""
         for _ in range(_TRIES):
             order = torch.randperm(len(voice), generator=generator).tolist()
+            speed = self._speed(generator)
             waves: list[Tensor] = []
             while order and sum(map(len, waves)) < self.samples:
-                waves.append(voice[order.pop()].wave)
+                waves.append(at_speed(voice[order.pop()].wave, speed))
             whole = joined(waves, _SILENCE, generator)
             if len(whole) >= self.samples:
                 start = _one_of(len(whole) - self.samples + 1, generator)
@@ -215,17 +243,60 @@ class _Mixer:
         )
 
 
-def split_noises(clips: list[Clip], noise: Noise) -> dict[str, list[Clip]]:
+class Sound(Protocol):
+    """A noise that can be played for any time."""
+
+    name: str
+    category: str
+
+    def play(self, samples: int, generator: torch.Generator) -> Tensor:
+        """``[samples]`` of it, another piece each time, never silent."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded(Clip):
+    """A recording that goes round and round."""
+
+    def play(self, samples: int, generator: torch.Generator) -> Tensor:
+        return _stretch(self.wave, samples, generator)
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeKind:
+    """A kind of made noise, and the speech that it may be made of."""
+
+    name: str
+    speech: Sequence[Tensor]
+
+    @property
+    def category(self) -> str:
+        """The kind."""
+        return self.name
+
+    def play(self, samples: int, generator: torch.Generator) -> Tensor:
+        return made_noise(self.name, samples, RATE, generator, self.speech)
+
+
+def made_kinds(speech: Sequence[Tensor], noise: Noise) -> dict[str, list[MadeKind]]:
+    """The made noises of each split."""
+    known = [MadeKind(kind, speech) for kind in MADE_NOISES if kind not in HELD_OUT]
+    new = [MadeKind(kind, speech) for kind in HELD_OUT]
+    return {"train": known, "validation": known, "test": known if noise == "seen" else new}
+
+
+def split_noises(clips: list[Clip], noise: Noise) -> dict[str, list[Recorded]]:
     """The noises of each split; no recording stands in two of them.
 
     Raises:
         DataError: a split has none, or two share a recording or, with ``unseen``, a kind.
     """
     kinds = KINDS if noise == "unseen" else dict.fromkeys(SPLITS, KINDS["train"])
-    found: dict[str, list[Clip]] = {}
+    found: dict[str, list[Recorded]] = {}
     for split in SPLITS:
         folds = _FOLDS["train"] if split == "train" else (range(1, 6) if noise == "unseen" else _FOLDS[split])
-        found[split] = [c for c in clips if c.category in kinds[split] and c.fold in folds and bool(c.wave.any())]
+        chosen = [c for c in clips if c.category in kinds[split] and c.fold in folds and bool(c.wave.any())]
+        found[split] = [Recorded(**vars(clip)) for clip in chosen]
         if not found[split]:
             raise DataError(f"{ESC10.title}: no clip of {', '.join(kinds[split])} is there for the split {split}.")
     check_disjoint({s: [c.source for c in members] for s, members in found.items()}, "recording", ESC10.title)

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, RunError
 from ...core.files import atomic_path
 from ...core.operations import Operations
 from .emit import Sources, emit
@@ -69,9 +69,9 @@ class Export:
         """File names and their texts."""
         name = self.sources.name
         return {
-            f"{name}_weights.h": self.sources.weights,
-            f"{name}.h": self.sources.header,
             f"{name}.c": self.sources.source,
+            f"{name}.h": self.sources.header,
+            f"{name}_weights.h": self.sources.weights,
         }
 
     def code_bytes(self, compiler: Sequence[str] = ("gcc",), size: str = "size") -> int | None:
@@ -141,6 +141,10 @@ def write_c(network: nn.Module, path: str | Path, *, weights: Weights = "float32
 
     Returns:
         The path of the source and the export.
+
+    Raises:
+        CExportError: as there.
+        RunError: the files cannot be written.
     """
     path = Path(path)
     path = path if path.suffix == ".c" else path.with_name(f"{path.name}.c")
@@ -148,8 +152,11 @@ def write_c(network: nn.Module, path: str | Path, *, weights: Weights = "float32
     name = stem if stem[:1].isalpha() else f"network_{stem}"
     path = path.with_name(f"{name}.c")
     made = export_c(network, name, weights=weights)
-    with contextlib.ExitStack() as all_or_none:
-        for file, text in made.files().items():
-            temporary = all_or_none.enter_context(atomic_path(path.with_name(file)))
-            temporary.write_text(text, encoding="utf-8")
+    targets = {path.with_name(file): text for file, text in made.files().items()}
+    for target in targets:
+        if target.is_dir():
+            raise RunError(f"Cannot write {target}: it is a folder.", "choose another name")
+    with contextlib.ExitStack() as all_or_none:  # files get their names when all are written, the source last
+        for target, text in targets.items():
+            all_or_none.enter_context(atomic_path(target)).write_text(text, encoding="utf-8")
     return path, made

@@ -36,9 +36,9 @@ class Layout:
     @property
     def members(self) -> list[tuple[Kind, str, int]]:
         """Type, name and length of the struct's members."""
-        found: list[tuple[Kind, str, int]] = [(b.kind, b.name, b.size) for b in self.states]
-        found += [(kind, SCRATCH[kind], size) for kind, size in self.scratch.items()]
-        return sorted(found, key=lambda member: -self.width(member[0]))
+        kept: list[tuple[Kind, str, int]] = [(b.kind, b.name, b.size) for b in self.states]
+        shared: list[tuple[Kind, str, int]] = [(kind, SCRATCH[kind], size) for kind, size in self.scratch.items()]
+        return sorted(kept + shared, key=lambda member: -self.width(member[0]))
 
     @property
     def state_bytes(self) -> int:

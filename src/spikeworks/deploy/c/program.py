@@ -147,7 +147,7 @@ class DelayedDense:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Affine:
-    """``target = scale * target + shift``, with tables ``[steps, n]`` or ``[n]``; tables of steps are read by the clock."""
+    """``target = scale * target + shift``, by tables ``[n]``, or ``[steps, n]`` of which the clock chooses the row."""
 
     target: Part
     scale: Tensor
