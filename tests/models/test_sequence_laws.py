@@ -62,6 +62,7 @@ VARIANTS |= {
 VARIANTS |= {
     "spike-transformer inner 4": describe("spike-transformer", inner_steps=4),
     "spiking-tcn inner 2": describe("spiking-tcn", inner_steps=2),
+    "spiking-fullsubnet normalised": describe("spiking-fullsubnet", input_norm=True, norm="layer"),
     "stack recurrent": describe("stack", recurrent=(True, False)),
     "stack delays": describe("stack", delay=DelayConfig(max_delay=4), norm="batch"),
 }

@@ -154,7 +154,7 @@ class SubBandBlock(FrameBlock):
             seen = torch.cat([section.unfold(bins, self.plan.neighbours), section.unfold(tiled)], 3)
             y, end = _through(
                 layers,  # type: ignore[arg-type]
-                norm(seen).flatten(1, 2),
+                norm(seen.flatten(1, 2)),
                 None if state is None else map_state(lambda s: s.flatten(0, 1), state[index]),
                 None if mask is None else mask.repeat_interleave(count, 1),
             )
