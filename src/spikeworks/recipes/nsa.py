@@ -153,17 +153,15 @@ def _full() -> tuple[Part, ...]:
             _part(task_for("openbmi", protocol=protocol), IMAGERY, 128),
             _part(task_for("sloclas", protocol=protocol), SOUND, 64),
         ]
-        lips = task_for("dvs-lip", protocol=protocol)
-        parts.append(
-            Part(
-                task=lips,
-                entrants=_entrants(lips, LIPS, "batch"),
-                schedule=CosineConfig(),
-                budget=Budget(epochs=100, batch_size=256),
-            )
-        )
+        parts.append(_part(task_for("wrist-motion", protocol=protocol), ACTIVITY, 64, 30))
+    lips = task_for("dvs-lip")  # both protocols have the same data
     parts += [
-        _part(task_for("wrist-motion"), ACTIVITY, 64, 30),
+        Part(
+            task=lips,
+            entrants=_entrants(lips, LIPS, "batch"),
+            schedule=CosineConfig(),
+            budget=Budget(epochs=100, batch_size=256),
+        ),
         _part(task_for("basic-motions"), ACTIVITY, 16, 50),
         _part(task_for("eegmmidb-mi"), IMAGERY, 32, 30),
         _part(task_for("array-esc10"), SOUND, 64),
@@ -183,7 +181,7 @@ def _small() -> tuple[Part, ...]:
     )
     noisy = task_for("denoise-digits", train_size=200, validation_size=50, test_size=50)
     strings = task_for("digit-strings", train_size=1000, validation_size=100, test_size=100)
-    sound = task_for("array-esc10", train_size=1440, validation_size=720, test_size=720)
+    sound = task_for("array-esc10", angles=8, train_size=1440, validation_size=720, test_size=720)
     return (
         _part(walk, lines(LOCALISATION), 100, 6),
         _part(task_for("wrist-motion"), lines(ACTIVITY), 64, 5),
