@@ -13,6 +13,7 @@ from spikeworks.core.batch import UNLABELLED, Batch
 from spikeworks.layers import ReadoutConfig
 from spikeworks.learning import METHODS, BPTTConfig, Plan
 from spikeworks.learning.forecast import forecast
+from spikeworks.learning.stepwise import step_loss
 from spikeworks.learning.watch import watched_update
 from spikeworks.models import StackConfig
 from spikeworks.neurons import LIF
@@ -174,3 +175,16 @@ def test_a_batch_without_any_label_has_no_loss_and_no_gradient(task, network):
         found, changes = gradients(METHODS.get(name)(), network, task, batch)
         assert found["loss"] == 0.0 and found["count"] == 0
         assert all(not change.any() for change in changes.values())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_loss_of_chosen_steps_of_a_text_is_theirs_alone(share):
+    """What SLTT with K of T steps learns from: their mean, weighted by how many they are of all."""
+    draw = torch.Generator().manual_seed(0)
+    outputs = torch.randn(6, B, K, generator=draw)
+    batch = Batch(torch.randint(K, (B, 8), generator=draw), torch.randint(K, (B, 8), generator=draw))
+    counts = torch.rand(8, B, generator=draw) < share
+    found = step_loss(task_for("ptb").build(), outputs, batch, counts, 2, 20)
+    picked = [(t, b) for t in range(6) for b in range(B) if counts[2 + t, b]]
+    losses = [-outputs[t, b].log_softmax(0)[batch.target[b, 2 + t]] for t, b in picked]
+    assert found.item() == pytest.approx(float(sum(losses)) / 20, abs=1e-5)

@@ -201,4 +201,10 @@ def load_denoiser(record: RunRecord, data_root: str | Path | None = None) -> tup
         )
     run = Run(config, record.path.parent.parent, data_root)
     run.directory = record.path  # where it lies now, whatever the folder is called
-    return task, run.trained(task)
+    try:
+        return task, run.trained(task)
+    except RuntimeError as error:  # of torch, where names or shapes of weights differ
+        raise RunError(
+            f"The weights in {record.path} do not fit the network that its config.json describes: {error}.",
+            "they were written by another version, or the file was changed: train again",
+        ) from error

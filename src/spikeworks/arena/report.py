@@ -1,7 +1,8 @@
 """One self-contained HTML page about a folder of runs: nothing is loaded from elsewhere.
 
 The page holds the headline in words, the table, learning curves, score against energy, time and
-memory, spike rasters, confusion matrices, rates, energy per layer, and how all of it was measured.
+memory, spike rasters, confusion matrices, rates, energy per layer, and how all of it was measured; of
+denoisers also test clips to see and to hear.
 Memory comes first where learning methods are compared. The page follows the reader's light or dark
 theme, fits a phone and prints.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import quantities
-from . import costs, figures
+from . import costs, denoising_page, figures
 from .headline import headline
 from .page import render_page, write_page
 from .store import RunRecord, load_runs
@@ -29,7 +30,13 @@ _MACHINE = ("machine", "threads")
 _ORDER = ("machine", "threads", "python", "torch", "spikeworks", "commit", "modified")
 
 
-def write_report(root: str | Path, output: str | Path, task: str | None = None, command: str | None = None) -> Path:
+def write_report(
+    root: str | Path,
+    output: str | Path,
+    task: str | None = None,
+    command: str | None = None,
+    data_root: str | Path | None = None,
+) -> Path:
     """Write the report of all runs below ``root`` and return its path.
 
     Args:
@@ -37,6 +44,8 @@ def write_report(root: str | Path, output: str | Path, task: str | None = None, 
         output: the HTML file, or an existing folder that gets ``report.html``.
         task: report on this task only.
         command: the command line that asked for the report, printed on the page.
+        data_root: folder of the real data, of which denoisers show test clips; by default what ``SPIKEWORKS_DATA``
+            names.
 
     Raises:
         RunError: ``root`` holds no run that has ended, or ``output`` cannot be written; a
@@ -46,17 +55,24 @@ def write_report(root: str | Path, output: str | Path, task: str | None = None, 
         >>> write_report("runs", "report.html")  # doctest: +SKIP
         PosixPath('report.html')
     """
-    return write_records(load_runs(root, task=task), output, command)
+    return write_records(load_runs(root, task=task), output, command, data_root)
 
 
-def write_records(records: Sequence[RunRecord], output: str | Path, command: str | None = None) -> Path:
+def write_records(
+    records: Sequence[RunRecord],
+    output: str | Path,
+    command: str | None = None,
+    data_root: str | Path | None = None,
+) -> Path:
     """Write the report of chosen runs, as :func:`write_report` does of all below a folder."""
-    output = write_page(render(records, command=command), output, "report.html")
+    output = write_page(render(records, command=command, data_root=data_root), output, "report.html")
     _log.info("wrote the report of %d runs to %s", len(records), output)
     return output
 
 
-def render(records: Sequence[RunRecord], command: str | None = None) -> str:
+def render(
+    records: Sequence[RunRecord], command: str | None = None, data_root: str | Path | None = None
+) -> str:
     """The page as text. Every string of a run is escaped by the template."""
     rows = summarize(records)
     scored = {row.label for row in rows if row.score is not None}
@@ -67,7 +83,7 @@ def render(records: Sequence[RunRecord], command: str | None = None) -> str:
     return render_page(
         "report.html.j2",
         title=f"{', '.join(task for task, _ in grouped)} – spikeworks",
-        tasks=[_task(index, task, group, look) for index, (task, group) in enumerate(grouped)],
+        tasks=[_task(index, task, group, look, data_root) for index, (task, group) in enumerate(grouped)],
         models=len({row.label for row in rows}),
         finished=sum(record.finished for record in records),
         total=len(records),
@@ -78,9 +94,13 @@ def render(records: Sequence[RunRecord], command: str | None = None) -> str:
     )
 
 
-def _task(index: int, task: str, rows: list[Row], look: Mapping[str, Style]) -> dict[str, Any]:
+def _task(
+    index: int, task: str, rows: list[Row], look: Mapping[str, Style], data_root: str | Path | None
+) -> dict[str, Any]:
     """Everything that the template shows of one task."""
     key = f"task{index}"
+    denoising = denoising_page.section(rows, key, data_root)
+    rasters = [panel for i, row in enumerate(rows) if (panel := _raster(row, look, f"{key}-raster{i}"))]
     return {
         "key": key,
         "name": task,
@@ -94,7 +114,8 @@ def _task(index: int, task: str, rows: list[Row], look: Mapping[str, Style]) -> 
         "layers": costs.energy_bars(rows, look, f"{key}-layers"),
         "uncounted": [row.label for row in rows if row.score is not None and row.energy_memory is None],
         "layer_tables": [(row.label, _layer_table(row)) for row in rows if costs.energy_layers(row)],
-        "rasters": [panel for i, row in enumerate(rows) if (panel := _raster(row, look, f"{key}-raster{i}"))],
+        "denoising": denoising,
+        "rasters": [] if denoising and denoising["clips"] else rasters,  # the clips show spikes beside the sound
         "confusions": [panel for i, row in enumerate(rows) if (panel := _confusion(row, look, f"{key}-confusion{i}"))],
         "details": [_detail(row) for row in rows],
     }

@@ -108,7 +108,10 @@ def step_loss(objective: Objective, outputs: Tensor, batch: Batch, counts: Tenso
     steps = slice(start, start + len(outputs))
     if batch.tokens:
         here = dataclasses.replace(batch, x=batch.x[:, steps], target=batch.target[:, steps], mask=None)
-        return objective.loss(outputs, here) * (here.target.numel() / total)
+        if not bool(counts[steps].all()):  # a method has chosen some steps: they stand one after another
+            outputs = outputs[counts[steps]].unsqueeze(1)
+            here = dataclasses.replace(here, target=here.target.t()[counts[steps]].unsqueeze(0))
+        return objective.loss(outputs, here) * (here.target.numel() / total) if len(outputs) else outputs.sum()
     if batch.labelled:
         target = batch.target[:, steps].masked_fill(~counts[steps].t(), UNLABELLED)
         here = dataclasses.replace(batch, x=batch.x[steps], target=target, mask=None)
