@@ -50,12 +50,12 @@ def bands(network: nn.Module, batch: Batch, hertz: float) -> list[Band]:
         hertz: between two frequencies of its spectrum.
     """
     watched = _watched(network, hertz)
-    heard: dict[int, list[Tensor]] = {}
-    hooks = [
-        layer.register_forward_hook(lambda _m, _a, result, key=id(layer): heard.setdefault(key, []).append(result[0]))
-        for layers in watched.values()
-        for layer in layers
-    ]
+    heard: dict[nn.Module, list[Tensor]] = {}
+
+    def note(layer: nn.Module, _: Any, result: Any) -> None:
+        heard.setdefault(layer, []).append(result[0])
+
+    hooks = [layer.register_forward_hook(note) for layers in watched.values() for layer in layers]
     try:
         with torch.no_grad(), untouched(network):
             network.eval()
@@ -65,7 +65,7 @@ def bands(network: nn.Module, batch: Batch, hertz: float) -> list[Band]:
             hook.remove()
     found = []
     for name, layers in watched.items():
-        answers = [torch.cat(heard[id(layer)]) for layer in layers if id(layer) in heard]
+        answers = [torch.cat(heard[layer]) for layer in layers if layer in heard]
         if answers and all(is_spikes(answer) for answer in answers):
             joined = torch.cat([answer.flatten(2) for answer in answers], 2)  # [T, U, N of all layers]
             found.append(Band(name=name, spikes=joined.flatten(1) != 0))
@@ -78,7 +78,7 @@ def _watched(network: nn.Module, hertz: float) -> dict[str, list[nn.Module]]:
     for number, block in enumerate(getattr(network, "blocks", ()), start=1):
         inner: Any = block
         if isinstance(block, FullBandBlock):
-            found[f"whole spectrum, hears {_span(0, inner.plan.answers, hertz)}"] = list(inner.layers)
+            found[f"whole (hears {_span(0, inner.plan.answers, hertz)})"] = list(inner.layers)
         elif isinstance(block, SubBandBlock):
             for section, layers in zip(inner.plan.sections, inner.models, strict=True):
                 units = f"{section.units} unit{'' if section.units == 1 else 's'}"
@@ -89,4 +89,4 @@ def _watched(network: nn.Module, hertz: float) -> dict[str, list[nn.Module]]:
 
 
 def _span(low: int, high: int, hertz: float) -> str:
-    return f"{low * hertz / 1000:g} to {high * hertz / 1000:g} kHz"
+    return f"{low * hertz / 1000:g}–{high * hertz / 1000:g} kHz"

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core import quantities
 from ..data.stft import Stft
 from .denoising_bands import Band
-from .svg import FONT, LIGHT, MUTED, WIDTH, drawing, to_svg
+from .svg import FONT, LIGHT, MUTED, drawing, to_svg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,9 @@ _LEVELS = 32  # steps of about 2 dB: more are not seen and make the page heavy
 _ROWS = 64  # neurons of a band that are drawn
 _COLORS = "magma"
 _SPIKE = LIGHT[6]  # stands out from light and dark paper
-_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.42, 0.5, 0.24, 0.42, 0.27
-_TALL, _LOW = 0.95, 0.55
+_WIDTH = 3.6  # inches; three clips stand side by side, and on a phone one fills the page
+_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.36, 0.46, 0.24, 0.42, 0.25
+_TALL, _LOW = 0.85, 0.55
 
 
 def clip_figure(waves: Mapping[str, Tensor], bands: Sequence[Band], stft: Stft, rate: int, name: str) -> str:
@@ -46,13 +47,13 @@ def clip_figure(waves: Mapping[str, Tensor], bands: Sequence[Band], stft: Stft, 
     pictures = _levels(waves, stft)
     heights = [_TALL] * len(pictures) + [_LOW] * len(bands)
     total = sum(heights) + _GAP * (len(heights) - 1) + _TOP + _BOTTOM
-    frames = len(next(iter(pictures.values())))
+    frames = next(iter(pictures.values())).shape[1]
     span = (-0.5 * stft.hop / rate, (frames - 0.5) * stft.hop / rate)
-    with drawing(WIDTH, total) as figure:
+    with drawing(_WIDTH, total) as figure:
         y = total - _TOP
         for index, height in enumerate(heights):
             y -= height
-            axes = figure.add_axes((_LEFT / WIDTH, y / total, (WIDTH - _LEFT - _RIGHT) / WIDTH, height / total))
+            axes = figure.add_axes((_LEFT / _WIDTH, y / total, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, height / total))
             y -= _GAP
             if index < len(pictures):
                 title = list(pictures)[index]
@@ -122,7 +123,7 @@ def _scale(figure: Figure, height: float, total: float) -> None:
     import numpy as np
 
     low = total - _TOP - height
-    axes = figure.add_axes(((WIDTH - _RIGHT + 0.08) / WIDTH, low / total, 0.08 / WIDTH, height / total))
+    axes = figure.add_axes(((_WIDTH - _RIGHT + 0.08) / _WIDTH, low / total, 0.08 / _WIDTH, height / total))
     bar: Any = matplotlib.colormaps[_COLORS](np.linspace(0, 1, _LEVELS)[:, None], bytes=True)
     axes.imshow(bar, aspect="auto", origin="lower", interpolation="none", extent=(0, 1, -RANGE_DB, 0))
     axes.set_xticks([])
@@ -135,7 +136,7 @@ def _scale(figure: Figure, height: float, total: float) -> None:
 
 
 def _lean(svg: str) -> str:
-    """The same drawing with its images as few colours: a quarter of the bytes; ids of images, which nothing uses, go."""
+    """The same drawing with its images as few colours, a quarter of the bytes, and without ids that nothing uses."""
     svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
     return re.sub(r"data:image/png;base64,\s*([\w+/=\s]+)", lambda found: _indexed(found[1]), svg)
 

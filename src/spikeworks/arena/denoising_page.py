@@ -31,7 +31,7 @@ from .denoising import DenoiserEvaluation, HeardClip, denoised, evaluate_denoise
 from .denoising_bands import bands
 from .denoising_figures import clip_figure
 from .store import RunRecord
-from .summary import Row
+from .summary import Row, number
 
 _log = logging.getLogger(__name__)
 MODELS = 4
@@ -47,7 +47,8 @@ COUNTS: Mapping[Mode, str] = {
     "published": "as the challenge's winner counts: a model that runs for several units of the spectrum once, and "
     "only weights that meet a spike",
     "all-units": "the same, times the units that run",
-    "everything": "beside that every weight that meets a real number",
+    "everything": "beside that every weight that meets a real number; a network without spikes is charged for them in "
+    "all three",
 }
 
 
@@ -95,6 +96,7 @@ def section(rows: Sequence[Row], key: str, data_root: str | Path | None = None) 
         "rate": task.rate,
         "tested": f"all {count}" if count == len(task.data("test")) else f"the first {count}",
         "missing": [name.upper() for name in _PACKAGES if not _installed(name)],
+        "counted": COUNTED if count > COUNTED else count,
         "clips": _clips(task, heard[0], noisy, key),
         "tables": [{"label": one.label, **_table(one.found, noisy)} for one in heard],
         "costs": [_costs(one, task) for one in heard],
@@ -139,8 +141,8 @@ def _clips(task: DenoisingTask, best: _Heard, noisy: DenoiserEvaluation, key: st
             made, clean, heard = next(iter(waves_apart(task, batch, denoised(best.network, task, batch))))
         after = best.found.clips[clip.position].values
         waves = {
-            f"noisy, {_db(clip.noisy)}": heard,
-            f"denoised, {_db(after['si_snr'])}": made.to(clean),
+            f"noisy, SI-SNR {_ratio(clip.noisy)} dB": heard,
+            f"denoised, SI-SNR {_ratio(after['si_snr'])} dB": made.to(clean),
             "clean": clean,
         }
         first, last = _part(clean, seconds, task.rate, stft.hop)
@@ -154,7 +156,7 @@ def _clips(task: DenoisingTask, best: _Heard, noisy: DenoiserEvaluation, key: st
         found.append(
             {
                 "title": _title(clip),
-                "gain": f"{after['si_snr'] - clip.noisy:+.1f} dB",
+                "gain": f"{_ratio(after['si_snr_improvement'], '+')} dB",
                 "part": None if whole else f"{first / task.rate:.1f} to {last / task.rate:.1f} s",
                 "svg": clip_figure(cut, spikes, stft, task.rate, f"{key}-clip{number}"),
                 "spikes": bool(spikes),
@@ -170,7 +172,7 @@ def _title(clip: HeardClip) -> str:
     noise = str(about.get("kind", about.get("noise", ""))).replace("_", " ")
     who = str(about.get("speaker", ""))
     what = " in ".join(part for part in (who, noise) if part) or f"test clip {clip.position}"
-    return f"{what}, {clip.snr:.0f} dB" if "snr" in about else what
+    return f"{what}, {clip.snr:.0f} dB".replace("-", "\N{MINUS SIGN}") if "snr" in about else what
 
 
 def _part(clean: Tensor, seconds: float, rate: int, hop: int) -> tuple[int, int]:
@@ -213,7 +215,7 @@ def _table(found: DenoiserEvaluation, noisy: DenoiserEvaluation) -> dict[str, An
 def _line(clips: Sequence[HeardClip], noisy: DenoiserEvaluation, names: Sequence[str]) -> tuple[int, list[str]]:
     after = averages([clip.values for clip in clips])
     before = averages([noisy.clips[clip.position].values for clip in clips])
-    cells = [f"{before['si_snr']:.1f}", f"{after['si_snr']:.1f}", f"{after['si_snr'] - before['si_snr']:+.1f}"]
+    cells = [_ratio(after["si_snr_improvement"], "+"), _ratio(before["si_snr"]), _ratio(after["si_snr"])]
     cells += [f"{_number(before[name])} → {_number(after[name])}" for name in names]
     return len(clips), cells
 
@@ -256,20 +258,19 @@ def _count_row(found: Proxies, mode: Mode) -> tuple[str, list[str]]:
 
 
 def _energy(record: RunRecord, frame: float) -> str | None:
-    """For a second of sound, by both models, as measured when the run ended; ``None`` where something is not counted."""
+    """For a second of sound, by both models, as measured when the run ended; ``None`` where it is not known in full."""
     energy = record.result.get("energy")
     if not isinstance(energy, dict) or energy.get("uncounted") or energy.get("not_called"):
         return None
-    values = [energy.get(name) for name in ("memory_aware_nj", "convention_nj", "steps")]
-    if not all(isinstance(value, int | float) and math.isfinite(value) and value > 0 for value in values):
+    aware, plain, steps = (number(energy, name) for name in ("memory_aware_nj", "convention_nj", "steps"))
+    if aware is None or plain is None or not steps:
         return None
-    aware, plain, steps = values
     seconds = steps * frame
     return f"{quantities.energy(aware / seconds)} with memory, {quantities.energy(plain / seconds)} of arithmetic alone"
 
 
-def _db(value: float) -> str:
-    return f"SI-SNR {value:.1f} dB"
+def _ratio(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _number(value: float) -> str:

@@ -70,9 +70,7 @@ def write_records(
     return output
 
 
-def render(
-    records: Sequence[RunRecord], command: str | None = None, data_root: str | Path | None = None
-) -> str:
+def render(records: Sequence[RunRecord], command: str | None = None, data_root: str | Path | None = None) -> str:
     """The page as text. Every string of a run is escaped by the template."""
     rows = summarize(records)
     scored = {row.label for row in rows if row.score is not None}

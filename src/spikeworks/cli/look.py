@@ -115,7 +115,11 @@ def _first_line(member: Any) -> str:
 
 
 def show(args: argparse.Namespace, dotted: Values) -> int:
-    """One run in numbers."""
+    """One run in numbers, or by measures of speech."""
+    if args.metrics is not None or args.dnsmos is not None:
+        from .hear import hear
+
+        return hear(args)
     from rich.console import Console
 
     from ..arena.store import load_run
@@ -135,6 +139,9 @@ def report(args: argparse.Namespace, dotted: Values) -> int:
         print(to_markdown(summarize(load_runs(args.runs, task=args.task))), end="")
         return 0
     from ..arena.report import write_report
+    from .describe import plugins
 
-    print(write_report(args.runs, args.output or Path(args.runs) / "report.html", task=args.task))
+    plugins(args)
+    output = args.output or Path(args.runs) / "report.html"
+    print(write_report(args.runs, output, task=args.task, data_root=args.data))
     return 0

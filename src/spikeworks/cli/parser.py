@@ -261,6 +261,11 @@ def _neuron(parser: Parser) -> None:
 def _show(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or the first characters of its name or id")
     parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    heard = parser.add_argument_group("of a denoiser, on its test clips")
+    heard.add_argument("--metrics", metavar="A,B", help="measures of speech instead: stoi, estoi, pesq, dnsmos")
+    heard.add_argument("--dnsmos", metavar="MODEL.ONNX", help="the model of the measure dnsmos")
+    heard.add_argument("--data", metavar="DIR", help="folder of the real data (default: $SPIKEWORKS_DATA)")
+    _plugin(heard)
 
 
 def _report(parser: Parser) -> None:
@@ -268,6 +273,10 @@ def _report(parser: Parser) -> None:
     parser.add_argument("--output", metavar="FILE", help="default: report.html in that folder")
     parser.add_argument("--task", metavar="NAME", help="only this task")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown instead")
+    parser.add_argument(
+        "--data", metavar="DIR", help="of denoisers: folder of the real data (default: $SPIKEWORKS_DATA)"
+    )
+    _plugin(parser)
 
 
 def _query(parser: Parser) -> None:

@@ -93,11 +93,11 @@ def _hum(samples: int, rate: int, generator: torch.Generator, speech: Sequence[T
 def _fan(samples: int, rate: int, generator: torch.Generator, speech: Sequence[Tensor]) -> Tensor:
     """Noise through two to four resonances."""
     wave = _white(samples, rate, generator, speech).numpy()
-    total = 0.0
+    total = torch.zeros(samples, dtype=torch.float64)
     for _ in range(int(torch.randint(2, 5, (), generator=generator))):
         b, a = scipy.signal.iirpeak(_uniform(80, 0.35 * rate, generator), _uniform(3, 20, generator), fs=rate)
-        total = total + _uniform(0.3, 1, generator) * scipy.signal.lfilter(b, a, wave)
-    return torch.as_tensor(total)
+        total += _uniform(0.3, 1, generator) * torch.as_tensor(scipy.signal.lfilter(b, a, wave))
+    return total
 
 
 def _modulated(samples: int, rate: int, generator: torch.Generator, speech: Sequence[Tensor]) -> Tensor:

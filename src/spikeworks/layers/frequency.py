@@ -7,14 +7,16 @@ Legend: ``T`` frames, ``B`` batch, ``F`` frequencies; of section k, ``c`` the fr
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import ConfigError
-from ..core.operations import Operations, is_spikes
+from ..core.operations import Operations
 from .readout import Readout, ReadoutConfig
 from .synapse import Dense, magnitude, synaptic_operations, uniform_
 
@@ -117,9 +119,9 @@ class SectionDense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         found, at = [], 0
-        for section, made, part in zip(self.sections, self.maps, self.split(x), strict=True):
+        for section, made, part in zip(self.sections, self.shared(), self.split(x), strict=True):
             lead = part.dim() - 2
-            y = functional.linear(part, made.weight, made.bias)  # type: ignore[arg-type]
+            y = functional.linear(part, made.weight, made.bias)
             y = y.unflatten(-1, (self.parts, section.width, section.order)).movedim(lead + 1, lead)
             y = y.flatten(lead + 1, lead + 2)  # [..., parts, U * c, d]
             found.append(functional.pad(y, (self.taps - section.order, 0, section.low - at, 0)))
@@ -130,12 +132,14 @@ class SectionDense(nn.Module):
     def operations(self, x: Tensor, y: Tensor) -> Operations:
         """Every unit of every section counted."""
         total = Operations()
-        spikes = is_spikes(x)
-        for made, part in zip(self.maps, self.split(x), strict=True):
-            outputs, inputs = made.weight.shape  # type: ignore[misc]
-            dense = part.numel() // inputs * inputs * outputs
-            total = total + synaptic_operations(x if spikes else part, dense, magnitude(part) * outputs)
+        for made, part in zip(self.shared(), self.split(x), strict=True):
+            outputs = len(made.weight)
+            total = total + synaptic_operations(x, part.numel() * outputs, magnitude(part) * outputs)
         return total
+
+    def shared(self) -> list[Dense]:
+        """The map of each section."""
+        return [made for made in self.maps if isinstance(made, Dense)]
 
 
 class FrequencyReadout(Readout):
@@ -153,22 +157,22 @@ class FrequencyReadout(Readout):
         if config.kind != "every":
             raise ConfigError(f"A readout of frequencies answers every frame, got the rule {config.kind!r}.")
         super().__init__(1, 1, config)
-        self.linear = dense  # type: ignore[assignment]
+        self.linear: Any = dense  # in place of one map
 
     @property
     def outputs(self) -> int:
-        return self.linear.outputs  # type: ignore[return-value]
+        return self.linear.outputs
 
     def fresh(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Readout:
         """A dense readout with as many answers for inputs of ``shape`` a step and sample."""
-        return Readout(torch.Size(shape).numel(), self.outputs, self.config, generator=generator)
+        return Readout(math.prod(shape), self.outputs, self.config, generator=generator)
 
-    def synapses(self, x: Tensor, y: Tensor):
+    def synapses(self, x: Tensor, y: Tensor) -> tuple[tuple[Dense, Tensor, Tensor], ...]:  # type: ignore[override]
         """The map of each section, a row for each of its units; see Readout."""
         return tuple(
             (made, part.flatten(1, 2), part.new_empty(len(part), part.shape[1] * part.shape[2], len(made.weight)))
-            for made, part in zip(self.linear.maps, self.linear.split(self.features(x)), strict=True)  # type: ignore[union-attr, operator]
+            for made, part in zip(self.linear.shared(), self.linear.split(self.features(x)), strict=True)
         )
 
     def operations(self, x: Tensor, y: Tensor) -> Operations:
-        return self.linear.operations(self.features(x), y)  # type: ignore[operator]
+        return self.linear.operations(self.features(x), y)

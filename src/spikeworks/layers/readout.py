@@ -98,6 +98,11 @@ class Readout(nn.Module):
         divisor = weight.clamp(min=1e-12) if self.config.kind == "mean" else torch.ones_like(weight)
         return y * (self.config.scale / divisor).unsqueeze(1), ReadoutState(total, weight)
 
+    @property
+    def outputs(self) -> int:
+        """Numbers of an answer."""
+        return len(self.linear.weight)
+
     def features(self, x: Tensor) -> Tensor:
         """What the linear map sees at each step: ``[T, B, N, ...]`` to ``[T, B, inputs]``."""
         return x.flatten(2)

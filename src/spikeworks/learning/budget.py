@@ -209,8 +209,8 @@ def answer_bytes(network: Network, example: Batch, chunk: int) -> int:
     """Answers of every step, which wait for the end of the sequence where they come in chunks."""
     if network.readout.config.kind != "every" or chunk >= example.length:
         return 0
-    weight = network.readout.linear.weight
-    return example.length * example.size * len(weight) * weight.element_size()
+    itemsize = next(network.readout.parameters()).element_size()
+    return example.length * example.size * network.readout.outputs * itemsize
 
 
 def make_parts(network: Network, segments: Sequence[Segment], chosen: Sequence[tuple[int, ...]]) -> list[Part]:

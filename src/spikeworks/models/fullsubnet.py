@@ -38,7 +38,8 @@ class _Layers(StackConfig):
         made, after = super().block(index, shape, stride, generator)
         made.plan = None
         if made_of(made).own_biases:
-            for synapse in (made.synapse, getattr(made.neuron, "synapse", None)):
+            synapses: tuple[Any, ...] = (made.synapse, getattr(made.neuron, "synapse", None))
+            for synapse in synapses:
                 if synapse is not None:
                     synapse.register_parameter("bias", None)
                     uniform_(synapse.weight, self.hidden[index] ** -0.5, generator)
@@ -239,9 +240,7 @@ class FullSubNetConfig(ModelConfig):
         if self.norm not in ("none", "layer", "memory"):
             raise ConfigError(f"norm is none, layer or memory; got {self.norm!r}.")
         if self.norm == "memory" and not isinstance(self.neuron, GSN.Config):
-            raise ConfigError(
-                f"Norm memory is one of GSN, and the neurons are {self.neuron.label}.", "take norm layer"
-            )
+            raise ConfigError(f"Norm memory is one of GSN, and the neurons are {self.neuron.label}.", "take norm layer")
         for name in ("full_hidden", "sub_hidden"):
             self._layers(getattr(self, name))
         if not 0 <= self.start < math.inf:
@@ -293,7 +292,7 @@ class FullSubNetConfig(ModelConfig):
         if not isinstance(inputs, int) or tokens:
             raise ConfigError(
                 "Network spiking-fullsubnet takes frames of a spectrum, and the input is "
-                + ("tokens." if tokens else f"of shape {tuple(inputs)}."),
+                + ("tokens." if tokens else f"of shape {inputs}."),
                 "take another network: spikeworks list networks",
             )
         bins = inputs - 1 if inputs % 2 and inputs > 1 else inputs

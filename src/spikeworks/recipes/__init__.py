@@ -9,6 +9,7 @@ Example:
     (64, 64)
 """
 
+from .denoise import denoise
 from .digits import QUICKSTART, quickstart, quickstart_suite
 from .generated import autonomous_localization, binary_adding
 from .language import ptb
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "autonomous_localization",
     "binary_adding",
+    "denoise",
     "nsa",
     "ps_mnist",
     "ptb",

@@ -246,8 +246,15 @@ class _Mixer:
 class Sound(Protocol):
     """A noise that can be played for any time."""
 
-    name: str
-    category: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def category(self) -> str:
+        """Its kind."""
+        ...
 
     def play(self, samples: int, generator: torch.Generator) -> Tensor:
         """``[samples]`` of it, another piece each time, never silent."""
