@@ -135,7 +135,7 @@ def _clips(task: DenoisingTask, best: _Heard, noisy: DenoiserEvaluation, key: st
     picked = chosen(noisy.clips)
     seconds = AUDIO_BYTES / (2 * task.rate * 3 * len(picked))
     found = []
-    for number, clip in enumerate(picked):
+    for place, clip in enumerate(picked):
         batch = data.batch(plan[clip.position])
         with torch.no_grad():
             made, clean, heard = next(iter(waves_apart(task, batch, denoised(best.network, task, batch))))
@@ -158,7 +158,7 @@ def _clips(task: DenoisingTask, best: _Heard, noisy: DenoiserEvaluation, key: st
                 "title": _title(clip),
                 "gain": f"{_ratio(after['si_snr_improvement'], '+')} dB",
                 "part": None if whole else f"{first / task.rate:.1f} to {last / task.rate:.1f} s",
-                "svg": clip_figure(cut, spikes, stft, task.rate, f"{key}-clip{number}"),
+                "svg": clip_figure(cut, spikes, stft, task.rate, f"{key}-clip{place}"),
                 "spikes": bool(spikes),
                 "players": [(title, sound(gain * one, task.rate)) for title, one in cut.items()],
             }
@@ -201,7 +201,8 @@ def sound(samples: Tensor, rate: int) -> str:
 def _table(found: DenoiserEvaluation, noisy: DenoiserEvaluation) -> dict[str, Any]:
     """Groups of rows of means: all clips, each kind of noise, each range of ratios."""
     names = [name for name in _PACKAGES if name in found.mean]
-    groups = {"": {"all clips": found.clips}, "kind of noise": found.kinds, "signal to noise": found.ranges}
+    ranges = {low.replace("-", "\N{MINUS SIGN}"): clips for low, clips in found.ranges.items()}
+    groups = {"": {"all clips": found.clips}, "kind of noise": found.kinds, "signal to noise": ranges}
     return {
         "names": [name.upper() for name in names],
         "groups": [

@@ -8,6 +8,7 @@ tenth of the text.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..arena.config import Budget
 from ..arena.suites import SUITES, Entrant, Part, Size, Suite
 from ..layers import ReadoutConfig
 from ..models import ContextStackConfig, EmbeddingConfig, StackConfig
+from ..neurons import NEURONS as NEURON_KINDS
 from ..neurons import NeuronConfig, Reset, Surrogate, config_for
 from ..optim import AdamWConfig, ConstantConfig, SGDConfig, StepConfig
 from ..tasks import task_for
@@ -174,13 +176,13 @@ def _entrant(name: str, steps: int, decay: float, surrogate: Surrogate, **fields
 
 
 def _neuron(name: str, steps: int, decay: float, surrogate: Surrogate) -> NeuronConfig:
-    """A neuron with a table's surrogate; LIF and PLIF with its decay and hard reset, and with LTC its threshold."""
+    """A neuron with a table's surrogate and the benchmark's threshold, LIF and PLIF with its decay and hard reset."""
     options: dict[str, Any] = {"surrogate": surrogate}
+    if any(field.name == "threshold" for field in dataclasses.fields(NEURON_KINDS.get(name).Config)):
+        options["threshold"] = 0.5  # with their own, most often twice as high, deep layers stay silent
     if name in ("lif", "plif"):
         inside = 0.98 if name == "plif" and decay == 1.0 else decay  # what is trained cannot start on its border
-        options |= {"threshold": 0.5, "reset": Reset(kind="hard"), "decay": inside}
-    if name == "ltc":
-        options["threshold"] = 0.5  # with its own, twice as high, it stays silent on binary adding
+        options |= {"reset": Reset(kind="hard"), "decay": inside}
     if name == "glif":
         options["steps"] = steps
     if name == "sliding-psn":
