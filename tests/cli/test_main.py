@@ -67,7 +67,7 @@ def csv_file(folder: Path, spoil: str | None = None) -> Path:
          ["--model.norm expected one of none, batch, layer, batch-step, tdbn, tebn, bntt, got bach"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--model.neuron.decay", "1.5"], ["decay", "1.5"]),
         (["run", "--task", "seq-digits", "--neuron", "lif", "--optimizer", "adam"], ["optimizer 'adam'", "'adamw'"]),
-        (["run", "--task", "seq-digits"], ["Which neuron? Give --neuron NAME."]),
+        (["run", "--task", "seq-digits"], ["Which neuron? Give --neuron NAME, or a network that has its own"]),
         (["run", "--neuron", "lif"], ["Which task? Give --task NAME, or --csv FILE."]),
         (["run", "--recipe", "quickstrat"], ["recipe 'quickstrat'", "Did you mean 'quickstart'"]),
         (["compare", "--task", "seq-digits", "--neurons", "lif,plfi"], ["neuron 'plfi'", "Did you mean 'plif'"]),

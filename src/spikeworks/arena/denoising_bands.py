@@ -28,10 +28,12 @@ class Band:
     Attributes:
         name: as people read it.
         spikes: bool ``[T, N]``; of a section unit after unit, the lowest frequencies first.
+        units: parts of the spectrum that it is cut into.
     """
 
     name: str
     spikes: Tensor
+    units: int = 1
 
     @property
     def rate(self) -> float:
@@ -68,7 +70,7 @@ def bands(network: nn.Module, batch: Batch, hertz: float) -> list[Band]:
         answers = [torch.cat(heard[layer]) for layer in layers if layer in heard]
         if answers and all(is_spikes(answer) for answer in answers):
             joined = torch.cat([answer.flatten(2) for answer in answers], 2)  # [T, U, N of all layers]
-            found.append(Band(name=name, spikes=joined.flatten(1) != 0))
+            found.append(Band(name=name, spikes=joined.flatten(1) != 0, units=joined.shape[1]))
     return found
 
 

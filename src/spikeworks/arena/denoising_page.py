@@ -37,11 +37,11 @@ _log = logging.getLogger(__name__)
 MODELS = 4
 """Models that are heard, the best ones."""
 CLIPS = 128
-"""Test clips in the tables, the first ones."""
+"""Test clips in the tables, the first ones: some seconds a model, most of them for STOI and PESQ."""
 COUNTED = 4
 """Clips over which operations are counted."""
 AUDIO_BYTES = 1_000_000
-"""Of all sound on a page; where clips are longer, a part of each is heard."""
+"""Of all sound of a task; where clips are longer, a part of each is heard."""
 _PACKAGES = {"stoi": "pystoi", "pesq": "pesq"}
 COUNTS: Mapping[Mode, str] = {
     "published": "as the challenge's winner counts: a model that runs for several units of the spectrum once, and "
@@ -160,6 +160,7 @@ def _clips(task: DenoisingTask, best: _Heard, noisy: DenoiserEvaluation, key: st
                 "part": None if whole else f"{first / task.rate:.1f} to {last / task.rate:.1f} s",
                 "svg": clip_figure(cut, spikes, stft, task.rate, f"{key}-clip{place}"),
                 "spikes": bool(spikes),
+                "units": any(band.units > 1 for band in spikes),
                 "players": [(title, sound(gain * one, task.rate)) for title, one in cut.items()],
             }
         )
