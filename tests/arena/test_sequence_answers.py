@@ -20,6 +20,7 @@ from spikeworks.arena.store import load_runs
 from spikeworks.cli.main import main
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError
+from spikeworks.data.deep_filter import Mask
 from spikeworks.data.drawn import DrawnDataset, join_transcribed
 from spikeworks.data.stft import Stft
 from spikeworks.layers import ReadoutConfig
@@ -69,7 +70,7 @@ KINDS = ("signal", "transcript")
 def task_of(kind: str):
     config = task_for("ndns") if kind == "signal" else task_for("aishell")
     if kind == "signal":
-        return Waves(config, Front(Stft(window=16, hop=HOP), "raw"), "magnitude", 0.001, rate=100, steps=None)
+        return Waves(config, Front(Stft(window=16, hop=HOP), "raw"), Mask("magnitude"), 0.001, rate=100, steps=None)
     return Words(config, Signature(steps=None, inputs=4, outputs=4, kind="transcript"))
 
 

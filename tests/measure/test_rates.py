@@ -55,3 +55,18 @@ def test_errors_are_named():
         spike_rates(nn.Linear(2, 2), torch.rand(3, 1, 2))
     with pytest.raises(ShapeError, match="Block 0 returned spikes"):
         spike_rates(Graded(torch.ones(5, 1, 2)), torch.rand(3, 1, 2), prefix_mask([2], 3))
+
+
+def test_where_currents_leave_a_block_the_neurons_inside_are_counted():
+    from spikeworks.models import NETWORKS
+
+    generator = torch.Generator().manual_seed(0)
+    network = NETWORKS.get("spiking-fullsubnet")(full_hidden=(6,), sub_hidden=(5,)).build(17, 17, generator).eval()
+    heard: list[torch.Tensor] = []
+    network.blocks[0].layers[0].register_forward_hook(lambda module, args, result: heard.append(result[0]))
+    x = torch.rand(9, 3, 17, generator=generator)
+    mask = torch.arange(9).unsqueeze(1) < torch.tensor([9, 4, 6])
+    first, second = spike_rates(network, x, mask)
+    assert first == pytest.approx(heard[0][mask].mean().item()) and 0 < second <= 1
+    silent = NETWORKS.get("gru")(hidden=(4,)).build(17, 2, generator)
+    assert spike_rates(silent, x) == [0.0]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..core.batch import Batch
 from ..core.config import to_dict
+from ..core.operations import is_spikes
 from ..learning import Plan
 from ..learning.exchange import alone
 from ..learning.watch import watched_update
@@ -147,7 +148,8 @@ def sample(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    tensors = {f"spikes.{i}": s[:, 0].flatten(1).clamp(0, 255).to(torch.uint8) for i, s in enumerate(spikes)}
+    fired = [(i, s) for i, s in enumerate(spikes) if is_spikes(s)]
+    tensors = {f"spikes.{i}": s[:, 0].flatten(1).clamp(0, 255).to(torch.uint8) for i, s in fired}
     answer = {"target": one.target[0], "predicted": output[0].argmax()} if one.target.dim() == 1 else {}
     return {"input": one.x[:, 0].flatten(1).float(), **tensors, **answer}
 

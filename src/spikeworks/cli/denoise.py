@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core import quantities
-from ..core.errors import ConfigError, RunError
+from ..core.errors import ConfigError
 from ..core.files import atomic_path
 from ..data.resample import Resampler
 from ..data.sound_stream import SoundFile, WavWriter
@@ -57,23 +57,10 @@ def load_denoiser(args: argparse.Namespace) -> tuple[DenoisingTask, nn.Module]:
     Raises:
         RunError: there is no such run, or it is not finished; ConfigError: its task is no denoising.
     """
-    from ..arena.config import RunConfig
-    from ..arena.run import Run
+    from ..arena.denoising import load_denoiser as load
     from ..arena.store import load_run
 
-    record = load_run(args.run, args.out)
-    if not record.finished:
-        raise RunError(f"{record.path} cannot denoise yet: {record.problem}.", "start the same command again")
-    config = RunConfig.from_dict(record.config)
-    task = config.task.build(args.data)
-    if not isinstance(task, DenoisingTask):
-        raise ConfigError(
-            f"{record.path} was trained on {task.name}, which is no denoising.",
-            "train one: spikeworks run --task denoise-digits",
-        )
-    run = Run(config, record.path.parent.parent, args.data)
-    run.directory = record.path  # where it lies now, whatever the folder is called
-    return task, run.trained(task)
+    return load(load_run(args.run, args.out), args.data)
 
 
 def report(denoiser: Denoiser, rate: int) -> str:

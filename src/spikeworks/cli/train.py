@@ -66,7 +66,7 @@ def compare(args: argparse.Namespace, dotted: Values) -> int:
     code, records = _carry_out(configs, args)
     page = configs[0].directory(args.out).parent / "comparison.html"
     if first():
-        print(f"Report: {write_records(records, page, shlex.join(['spikeworks', *sys.argv[1:]]))}")
+        print(f"Report: {write_records(records, page, shlex.join(['spikeworks', *sys.argv[1:]]), args.data)}")
     return code
 
 

@@ -1,7 +1,8 @@
 """Spike rates: mean spikes per neuron and step, for each block of a network.
 
 Graded spikes count by value, ternary ones by magnitude. Padded steps are left out of the sum
-and of the number of steps.
+and of the number of steps. Where currents leave a block, the neurons inside of it are counted
+together; a block without neurons has a rate of 0.
 
     rates = spike_rates(network, x, mask)              # one forward pass of its own
 
@@ -30,7 +31,8 @@ class RateMeter:
     """Watches the blocks of a network while it runs.
 
     Args:
-        network: a network with ``blocks``, each of which returns spikes ``[T, B, ...]`` first.
+        network: a network with ``blocks``, each of which returns spikes ``[T, B, ...]`` first, or says in its plan
+            that it returns something else.
         mask: ``[T, B]`` bool for the passes to come; change :attr:`mask` between passes.
 
     Raises:
@@ -51,7 +53,11 @@ class RateMeter:
         self._blocks = blocks
 
     def __enter__(self) -> RateMeter:
-        self._hooks = [block.register_forward_hook(self._note(i)) for i, block in enumerate(self._blocks)]
+        for i, block in enumerate(self._blocks):
+            plain = getattr(getattr(block, "plan", None), "emits", "spikes") != "currents"
+            watched = [block] if plain else _firing(block)
+            self._places[i] += not watched  # nothing in it fires
+            self._hooks += [part.register_forward_hook(self._note(i)) for part in watched]
         return self
 
     def __exit__(
@@ -71,17 +77,32 @@ class RateMeter:
         def hook(block: nn.Module, args: Any, result: Any) -> None:
             spikes = next(tensors_in(result)).detach()
             if self.mask is not None:
-                if spikes.shape[:2] != self.mask.shape:
+                units = spikes.shape[1] // max(1, self.mask.shape[1])  # neurons inside may see a sequence many times
+                if spikes.shape[:2] != (len(self.mask), units * self.mask.shape[1]):
                     raise ShapeError(
                         f"Block {index} returned spikes {list(spikes.shape)}, "
                         f"expected [T, B, ...] with the mask's [T, B] = {list(self.mask.shape)}."
                     )
-                spikes = spikes[self.mask]
+                spikes = spikes[self.mask.repeat_interleave(units, 1)]
             # Stays on the device: reading the number here would stop a GPU at each block.
             self._spikes[index] = self._spikes[index] + spikes.abs().sum(dtype=torch.float64)
             self._places[index] += spikes.numel()
 
         return hook
+
+
+def _firing(block: nn.Module) -> list[nn.Module]:
+    """Neurons inside of a block; of those that hear themselves the layer around them, through which they are called."""
+    found: list[nn.Module] = []
+    for part in block.children():
+        found += [part] if _fires(part) else _firing(part)
+    return found
+
+
+def _fires(part: nn.Module) -> bool:
+    """Whether it is neurons, or a layer around its ``neuron``."""
+    inner = getattr(part, "neuron", None)
+    return (hasattr(part, "credit") and hasattr(part, "states")) or (isinstance(inner, nn.Module) and _fires(inner))
 
 
 def spike_rates(network: nn.Module, x: Tensor, mask: Tensor | None = None) -> list[float]:
