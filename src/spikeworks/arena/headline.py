@@ -124,7 +124,7 @@ def _cheaper(best: Row, scored: Sequence[Row], cost: _Cost) -> str | None:
     times = most / fewest
     return (
         f"The least {cost.name} goes to {least.label}: {cost.say(fewest)}, "
-        f"{times:.{2 if times >= 2 else 3}g} times less, for {_value(least)}."
+        f"{float(f'{times:.{2 if times >= 2 else 3}g}'):g} times less, for {_value(least)}."
     )
 
 
