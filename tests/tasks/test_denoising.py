@@ -222,6 +222,7 @@ def test_a_recording_in_two_splits_is_refused():
     ("options", "message"),
     [
         ({"noise": "both"}, "noise is 'unseen' or 'seen'"),
+        ({"colour": 1.0}, "from 0 to below 1"),
         ({"speeds": (1.2, 0.8)}, "from the slowest to the fastest"),
         ({"source": "air"}, "source is 'esc10' or 'made', got 'air'"),
         ({"mask": "phase"}, "mask is 'magnitude' or 'complex', got 'phase'"),
@@ -281,3 +282,15 @@ def test_options_of_ndns():
         NdnsConfig(crop=31)
     with pytest.raises(ConfigError, match="protocol is 'clean' or 'paper'"):
         NdnsConfig(protocol="nsa")  # type: ignore[arg-type]
+
+
+def test_training_alone_varies_speed_and_colour_of_voices(data_set, data_root):
+    data_set("fsdd"), data_set("esc10")
+    plain = DenoiseDigitsConfig(**BRIEF, speeds=(1.0, 1.0), colour=0.0).build(data_root)
+    varied = DenoiseDigitsConfig(**BRIEF).build(data_root)
+    for split, same in (("train", False), ("validation", True), ("test", True)):
+        waves = [task.mixture(split, 2)[0].clean for task in (plain, varied)]
+        assert torch.equal(*waves) == same
+    coloured = DenoiseDigitsConfig(**BRIEF, speeds=(1.0, 1.0)).build(data_root).mixture("train", 2)[0].clean
+    before, after = (torch.fft.rfft(w).abs() for w in (plain.mixture("train", 2)[0].clean, coloured))
+    assert not torch.allclose(before, after, rtol=0.1)

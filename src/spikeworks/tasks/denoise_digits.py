@@ -76,6 +76,8 @@ class DenoiseDigitsConfig(TaskConfig):
         train_size, validation_size, test_size: clips.
         speeds: slowest and fastest speed at which training plays each of its digits and noises, pitch and all, evenly
             drawn on a logarithmic scale. Four voices at one speed teach a network those four voices.
+        colour: training filters each clip's voice by ``x[t] - a x[t - 1]``, a drawn evenly up to this size: brighter or
+            darker, as other microphones and other voices are. 0: not at all.
         seed: of the mixtures, not of the run.
     """
 
@@ -104,6 +106,7 @@ class DenoiseDigitsConfig(TaskConfig):
     validation_size: int = 200
     test_size: int = 200
     speeds: tuple[float, float] = (0.75, 1.4)
+    colour: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +130,8 @@ class DenoiseDigitsConfig(TaskConfig):
             raise ConfigError(
                 f"denoise-digits: speeds run from the slowest to the fastest in 0.25 to 4, got {self.speeds}."
             )
+        if not 0 <= self.colour < 1:
+            raise ConfigError(f"denoise-digits: colour is a number from 0 to below 1, got {self.colour}.")
         for size in (self.train_size, self.validation_size, self.test_size):
             if size < 1:
                 raise ConfigError(f"denoise-digits: a split has at least one clip, got {size}.")
@@ -219,6 +224,13 @@ class _Mixer:
         low, high = self.options.speeds if self.split == "train" else (1.0, 1.0)
         return low if low == high else low * (high / low) ** float(torch.rand((), generator=generator))
 
+    def _coloured(self, speech: Tensor, generator: torch.Generator) -> Tensor:
+        most = self.options.colour if self.split == "train" else 0.0
+        if most == 0:
+            return speech
+        share = most * (2 * float(torch.rand((), generator=generator)) - 1)
+        return speech - share * torch.nn.functional.pad(speech, (1, 0))[:-1]
+
     def _noise(self, noise: Sound, generator: torch.Generator) -> Tensor:
         speed = self._speed(generator)
         played = at_speed(noise.play(math.ceil(self.samples * speed) + 1, generator), speed)[: self.samples]
@@ -237,7 +249,7 @@ class _Mixer:
                 start = _one_of(len(whole) - self.samples + 1, generator)
                 speech = whole[start : start + self.samples]
                 if active_share(speech, RATE) >= _ACTIVE:
-                    return speech
+                    return self._coloured(speech, generator)
         raise DataError(
             f"{FSDD.title}: no clip of {self.samples / RATE:g} s of {voice[0].speaker} has speech in half of it."
         )
