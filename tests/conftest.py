@@ -31,7 +31,7 @@ _CACHE = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """One kernel cache for the whole run: shared by its processes, empty at the start, gone at the end."""
     torch.set_num_threads(1)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs, and all that they start, ignore it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # workers inherit the environment of the process that starts them
         config.stash[_CACHE] = tempfile.mkdtemp(prefix="spikeworks-kernels-")
