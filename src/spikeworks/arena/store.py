@@ -129,6 +129,8 @@ def load_run(path_or_id_prefix: str | Path, root: str | Path = "runs") -> RunRec
         raise RunError(f"{path} is no run directory ({_contents(path)}): {_EXPECTED}.")
     if not wanted.strip():
         raise RunError("The id of a run is empty.", "give a run directory or the first characters of a run's id")
+    if not Path(root).exists():
+        raise RunError(f"No run '{wanted}': it is no run directory, and {root} does not exist: {_EXPECTED}.", _START)
     directories = _run_directories(Path(root))
     if not directories:
         raise RunError(f"No run '{wanted}': {root} holds no run ({_contents(Path(root))}).", _START)
