@@ -37,7 +37,7 @@ def read_audio(path: str | Path, rate: int, channels: int) -> Tensor:
             samples = handle.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{path} is damaged or no sound file: {error}.", "get the file again") from error
-    declared = _declared_frames(path) or frames
+    declared = declared_frames(path) or frames
     if len(samples) < declared:
         raise DataError(
             f"{path} is damaged: its header says {declared} samples, {len(samples)} are there.", "get the file again"
@@ -59,7 +59,7 @@ def read_audio(path: str | Path, rate: int, channels: int) -> Tensor:
     return wave
 
 
-def _declared_frames(path: Path) -> int | None:
+def declared_frames(path: Path) -> int | None:
     """Samples that a WAV header announces; the library reads what is there and says nothing about the rest."""
     with path.open("rb") as handle:
         if handle.read(4) != b"RIFF":

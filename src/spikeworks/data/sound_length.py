@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import DataError
-from .audio import _declared_frames
+from .audio import declared_frames
 
 
 def sound_length(path: Path, rate: int) -> int:
@@ -23,7 +23,7 @@ def sound_length(path: Path, rate: int) -> int:
             found, tracks, frames = handle.samplerate, handle.channels, handle.frames
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{path} is damaged or no sound file: {error}.", "get the file again") from error
-    declared = _declared_frames(path) or frames
+    declared = declared_frames(path) or frames
     if frames < declared:
         raise DataError(
             f"{path} is damaged: its header says {declared} samples, {frames} are there.", "get the file again"

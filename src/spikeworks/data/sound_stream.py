@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError, RunError
-from .audio import _declared_frames
+from .audio import declared_frames
 
 _SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 
@@ -41,7 +41,7 @@ class SoundFile:
             raise DataError(f"Cannot read {self.path}: {what}.")
         try:
             self._file: Any = soundfile.SoundFile(self.path)
-            declared = _declared_frames(self.path)
+            declared = declared_frames(self.path)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: .raw wants a rate
             raise DataError(
                 f"{self.path} is damaged or no sound file: {_reason(error)}", "give a WAV or FLAC file"

@@ -37,7 +37,7 @@ class _Layers(StackConfig):
     def block(self, index: int, shape: Shape, stride: int, generator: torch.Generator | None) -> tuple[Block, Shape]:
         made, after = super().block(index, shape, stride, generator)
         made.plan = None
-        if made_of(made).own_biases:
+        if _neurons_of(made).own_biases:
             synapses: tuple[Any, ...] = (made.synapse, getattr(made.neuron, "synapse", None))
             for synapse in synapses:
                 if synapse is not None:
@@ -54,7 +54,7 @@ class _Layers(StackConfig):
         return made
 
 
-def made_of(block: Block) -> Neuron:
+def _neurons_of(block: Block) -> Neuron:
     """The neurons of a block, whether recurrent or not."""
     neuron: Any = block.neuron
     return neuron if isinstance(neuron, Neuron) else neuron.neuron

@@ -6,13 +6,12 @@ import dataclasses
 
 from ..arena.config import Budget, RunConfig
 from ..arena.resolve import NeuronLike, describe_run
-from ..neurons import GSN
 from ..tasks import task_for
 from .registry import RECIPES
 
 
 @RECIPES.register("denoise")
-def denoise(neuron: NeuronLike = GSN.Config(gate_bias=0.5), seed: int = 0) -> RunConfig:  # type: ignore[call-arg]  # noqa: B008 - frozen
+def denoise(neuron: NeuronLike | None = None, seed: int = 0) -> RunConfig:
     """Spiking-FullSubNet with 89 k parameters on spoken digits in real noise at 8 kHz, filters of up to 3 taps.
 
     The test split has a new speaker and other recordings of the kinds of noise that training heard; the ten minutes of

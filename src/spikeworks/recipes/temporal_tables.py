@@ -26,7 +26,7 @@ from ..models import (
     TCNConfig,
     TransformerConfig,
 )
-from ..neurons import LIF, Reset, Surrogate, config_for
+from ..neurons import Reset, Surrogate, config_for
 from ..optim import AdamWConfig
 from ..tasks import PTBConfig, task_for
 from .temporal_suite import temporal_suite
@@ -37,14 +37,7 @@ SURROGATES = ("rectangle", "triangle", "multi-gaussian", "sigmoid")
 
 def lif_parts(size: Size) -> tuple[Part, ...]:
     """The parts of ``temporal-suite`` with its LIF networks alone."""
-    found = []
-    for part in temporal_suite(size).parts:
-        entrants = [
-            e for e in part.entrants if isinstance(e.model, StackConfig) and isinstance(e.model.neuron, LIF.Config)
-        ]
-        if entrants:
-            found.append(dataclasses.replace(part, entrants=tuple(entrants)))
-    return tuple(found)
+    return temporal_suite(size).only(models=("lif", "lif-rec")).parts
 
 
 def steps_of(part: Part) -> int:

@@ -221,8 +221,8 @@ class Accumulate:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Gather:
-    """``target[i] = source[index[i]]``: unfolding, tiling and padding by reflection are tables.
+class _ByTable:
+    """Values moved by a table.
 
     Attributes:
         index: whole numbers ``[n]``, or ``[units, n]`` with one row a unit of the loop around it.
@@ -235,19 +235,12 @@ class Gather:
     work: Work = Work()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Place:
-    """``target[index[i]] = source[i]``; an index below 0 leaves the value out.
+class Gather(_ByTable):
+    """``target[i] = source[index[i]]``: unfolding, tiling and padding by reflection are tables."""
 
-    Attributes:
-        index: whole numbers ``[n]``, or ``[units, n]`` with one row a unit of the loop around it.
-    """
 
-    source: Part
-    target: Part
-    index: Tensor
-    name: str
-    work: Work = Work()
+class Place(_ByTable):
+    """``target[index[i]] = source[i]``; an index below 0 leaves the value out."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
