@@ -187,20 +187,15 @@ def load_denoiser(record: RunRecord, data_root: str | Path | None = None) -> tup
         ConfigError: its task is no denoising.
         UnknownName: a part of it is of a plugin that is not loaded.
     """
-    from .config import RunConfig
     from .run import Run
 
-    if not record.finished:
-        raise RunError(f"{record.path} cannot denoise yet: {record.problem}.", "start the same command again")
-    config = RunConfig.from_dict(record.config)
-    task = config.task.build(data_root)
+    run = Run.stored(record, data_root, else_says="cannot denoise yet")
+    task = run.config.task.build(data_root)
     if not isinstance(task, DenoisingTask):
         raise ConfigError(
             f"{record.path} was trained on {task.name}, which is no denoising.",
             "train one: spikeworks run --task denoise-digits",
         )
-    run = Run(config, record.path.parent.parent, data_root)
-    run.directory = record.path  # where it lies now, whatever the folder is called
     try:
         return task, run.trained(task)
     except RuntimeError as error:  # of torch, where names or shapes of weights differ

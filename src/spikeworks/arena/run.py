@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -29,6 +29,9 @@ from .lock import locked
 from .loop import Interrupted, Loop
 from .plugins import plugin_sources
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .store import RunRecord
 
 
 class Run:
@@ -52,6 +55,24 @@ class Run:
         self.config = config
         self.directory = config.directory(root)
         self.data_root = None if data_root is None else Path(data_root)
+
+    @classmethod
+    def stored(cls, record: RunRecord, data_root: str | Path | None = None, *, else_says: str) -> Run:
+        """A finished run where it lies now, whatever its folder is called.
+
+        Args:
+            record: see :func:`~spikeworks.arena.store.load_run`.
+            data_root: folder of the real data.
+            else_says: what a run that is not finished cannot do, as the rest of a sentence.
+
+        Raises:
+            RunError: it is not finished.
+        """
+        if not record.finished:
+            raise RunError(f"{record.path} {else_says}: {record.problem}.", "start the same command again")
+        run = cls(RunConfig.from_dict(record.config), record.path.parent.parent, data_root)
+        run.directory = record.path
+        return run
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier execution found, or ``None``."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError, RunError
+from ..core.errors import ConfigError
 from .describe import plugins
 from .leaves import Values
 
@@ -14,18 +14,13 @@ from .leaves import Values
 def export(args: argparse.Namespace, dotted: Values) -> int:
     """Write the weights that a run chose on validation as a NIR file or as C, and print where."""
     plugins(args)
-    from ..arena.config import RunConfig
     from ..arena.run import Run
     from ..arena.store import load_run
 
     if args.weights is not None and args.target != "c":
         raise ConfigError(f"--weights {args.weights} is there for C alone.", "add --target c")
     record = load_run(args.run, args.out)
-    if not record.finished:
-        raise RunError(f"{record.path} cannot be exported: {record.problem}.", "start the same command again")
-    config = RunConfig.from_dict(record.config)
-    run = Run(config, record.path.parent.parent, args.data)
-    run.directory = record.path  # where it lies now, whatever the folder is called
+    run = Run.stored(record, args.data, else_says="cannot be exported")
     ending = ".c" if args.target == "c" else ".nir"
     target = Path(args.output or f"{record.id}{ending}")
     if target.is_dir():

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ..arena.config import RunConfig
-from ..core.errors import ConfigError, RunError
+from ..core.errors import ConfigError
 from ..learning import METHODS, BPTTConfig, MethodConfig
 from ..learning.terms import TERMS
 from .describe import described_run, plugins
@@ -101,12 +101,7 @@ def _trained(args: argparse.Namespace, dotted: Values) -> Any:
     if given:
         raise ConfigError(f"--trained brings its own task and network; leave out {', '.join(given)}.")
     plugins(args)
-    record = load_run(args.trained, args.out)
-    if not record.finished:
-        raise RunError(f"{record.path} has no trained network: {record.problem}.", "start the same command again")
-    run = Run(RunConfig.from_dict(record.config), record.path.parent.parent, args.data)
-    run.directory = record.path  # where it lies now, whatever the folder is called
-    return run
+    return Run.stored(load_run(args.trained, args.out), args.data, else_says="has no trained network")
 
 
 def announce(name: str | None) -> None:
