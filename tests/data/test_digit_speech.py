@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikeworks.data.digit_speech import RATE, SPEAKERS, at_speed, joined, load_digit_speech, trimmed
+from spikeworks.data.digit_speech import RATE, ROTATIONS, at_speed, joined, load_digit_speech, speakers_of, trimmed
 
 
 def test_trimmed():
@@ -38,6 +38,16 @@ def test_speed_changes_length_and_pitch(speed):
 def test_every_speaker_is_in_one_split(data_set, data_root):
     data_set("fsdd")
     found = load_digit_speech(data_root)
-    assert {split: tuple(voices) for split, voices in found.items()} == dict(SPEAKERS)
+    assert {split: tuple(voices) for split, voices in found.items()} == speakers_of()
     assert sum(len(takes) for voices in found.values() for takes in voices.values()) == 3000
     assert all(len(r.wave) > 500 and r.speaker == name for name, takes in found["test"].items() for r in takes)
+
+
+def test_rotations_give_every_speaker_every_part_once():
+    splits = [speakers_of(rotation) for rotation in range(ROTATIONS)]
+    for split, times in (("train", 4), ("validation", 1), ("test", 1)):
+        heard = [speaker for one in splits for speaker in one[split]]
+        assert sorted(heard) == sorted(6 * times // len(set(heard)) * list(set(heard))) and len(set(heard)) == 6
+    for one in splits:
+        everyone = [speaker for members in one.values() for speaker in members]
+        assert len(everyone) == len(set(everyone)) == 6

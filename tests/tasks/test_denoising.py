@@ -12,13 +12,14 @@ from tests.data.raw_speech import write_clip, write_ndns
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError, DataError, ShapeError
 from spikeworks.data.deep_filter import Mask
+from spikeworks.data.digit_speech import speakers_of
 from spikeworks.data.esc10 import Clip
 from spikeworks.data.mixing import active_rms
 from spikeworks.data.ndns import find_clips
 from spikeworks.data.stft import Stft
 from spikeworks.measure.signal import si_snr
 from spikeworks.tasks import SPLITS
-from spikeworks.tasks.denoise_digits import KINDS, SPEAKERS, DenoiseDigitsConfig, split_noises
+from spikeworks.tasks.denoise_digits import KINDS, DenoiseDigitsConfig, split_noises
 from spikeworks.tasks.denoising import DenoisingTask, Front
 from spikeworks.tasks.ndns import NdnsConfig
 
@@ -144,11 +145,20 @@ def test_speakers_kinds_and_recordings_of_the_splits(digits, noise):
         kinds[split] = {clip.category for clip in mixer.noises}
         sources[split] = {clip.source for clip in mixer.noises}
         said = {task.mixture(split, i)[1]["speaker"] for i in range(6)}
-        assert said <= set(SPEAKERS[split])
+        assert said <= set(speakers_of()[split])
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        assert not set(SPEAKERS[one]) & set(SPEAKERS[other]) and not sources[one] & sources[other]
+        assert not sources[one] & sources[other]
         assert bool(kinds[one] & kinds[other]) == (noise == "seen")
     assert kinds["train"] == set(KINDS["train"])
+
+
+def test_a_rotation_moves_the_speakers_on_and_leaves_the_noises(digits, data_root):
+    turned = DenoiseDigitsConfig(**BRIEF, noise="seen", rotation=2).build(data_root)
+    for split in SPLITS:
+        found = [turned.mixture(split, i)[1] for i in range(6)]
+        assert {about["speaker"] for about in found} <= set(speakers_of(2)[split])
+        plain = [digits["seen"].mixture(split, i)[1] for i in range(6)]
+        assert [about["noise"] for about in found] == [about["noise"] for about in plain]
 
 
 @pytest.mark.parametrize("noise", ["unseen", "seen"])

@@ -9,7 +9,7 @@ from tests.data.raw_speech import write_aishell, write_wave
 
 from spikeworks.core.batch import Batch
 from spikeworks.core.errors import ConfigError, DataError, ShapeError
-from spikeworks.data.digit_speech import SPEAKERS, load_digit_speech
+from spikeworks.data.digit_speech import load_digit_speech
 from spikeworks.data.mel import LogMel
 from spikeworks.measure.transcript import ctc_losses, edit_distance
 from spikeworks.tasks import SPLITS
@@ -65,11 +65,6 @@ def test_frames_are_those_of_the_recordings(strings, data_root):
         frames = batch.x[: int(batch.mask[:, i].sum()), i]
         digit = int(batch.target[i, 0]) - 1
         assert any(torch.equal(frames, candidate) for candidate in scaled[digit])
-
-
-def test_speakers_of_the_splits_differ():
-    everyone = [speaker for members in SPEAKERS.values() for speaker in members]
-    assert len(everyone) == len(set(everyone)) == 6
 
 
 def test_epochs_differ_in_strings_and_speed(strings):
