@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def _triton() -> str:
 
 
 def _data(given: str | None) -> Iterator[tuple[str, str]]:
-    from ..data.files import ENVIRONMENT, data_root, locate
+    from ..data.files import ENVIRONMENT, data_root
+    from ..data.trees import all_files
     from ..tasks import TASKS
 
     root = data_root(given)
@@ -105,32 +106,37 @@ def _data(given: str | None) -> Iterator[tuple[str, str]]:
             yield f"task {name}", f"wants {files.name}/: {files.layout}"
             continue
         try:
-            yield f"task {name}", f"found in {_folder(locate(files, root, verify=False))}"
+            yield f"task {name}", f"found in {_folder(all_files(files, root, verify=False))}"
         except DataError as error:
             yield f"task {name}", str(error).split("\n")[0]
 
 
 def get_data(args: argparse.Namespace, dotted: Values) -> int:
-    """Find the files of a task, check them, or download them where they have a public address."""
+    """Find the files of a task, check them, download them where they have a public address, or make them."""
     from ..data.download import fetch
-    from ..data.files import data_root, locate
+    from ..data.files import data_root
+    from ..data.trees import all_files
     from ..tasks import TASKS
 
+    if args.clean or args.noise:
+        from .synthesis import synthesize_clips
+
+        return synthesize_clips(args)
     files = TASKS.get(args.task).info.files
     if files is None:
         print(f"Task {args.task} needs no files." if args.task != "csv" else "Task csv reads the file after --csv.")
         return 0
     root = data_root(args.data)
     try:
-        folder = _folder(locate(files, root))
+        found = all_files(files, root)
     except DataError:
         if files.source is None or root is None:
             raise
         print(f"{files.title}: fetched and checked, in {fetch(files, root)}")
         return 0
-    print(f"{files.title}: {len(files.files)} files found and checked, in {folder}")
+    print(f"{files.title}: {len(found)} files found and checked, in {_folder(found)}")
     return 0
 
 
-def _folder(paths: dict[str, Path]) -> str:
-    return os.path.commonpath([path.parent for path in paths.values()])
+def _folder(paths: Sequence[Path]) -> str:
+    return os.path.commonpath([path.parent for path in paths])

@@ -28,7 +28,7 @@ COMMANDS = {
     "denoise": "a sound file, or a live stream, without its noise, by the network of a run",
     "export": "the network of a run as a NIR file, for other libraries, or as C99, for small devices",
     "doctor": "what this machine offers: compiler, kernels, GPU, data",
-    "data": "get the files of a task, or hear which are wanted",
+    "data": "get the files of a task, make them, or hear which are wanted",
 }
 LISTS = (
     *("tasks", "neurons", "networks", "recipes", "optimizers", "schedules", "methods", "surrogates"),
@@ -352,6 +352,18 @@ def _doctor(parser: Parser) -> None:
 def _data(parser: Parser) -> None:
     parser.add_argument("task", metavar="TASK", help="see: spikeworks list tasks")
     parser.add_argument("--data", metavar="DIR", help="where to put it (default: $SPIKEWORKS_DATA)")
+    made = parser.add_argument_group("clips for ndns, mixed from recordings of your own by the challenge's recipe")
+    made.add_argument("--clean", metavar="DIR", help="speech: WAV or FLAC of one channel at 16 kHz, in any depth")
+    made.add_argument("--noise", metavar="DIR", help="noise, likewise; both need a file or more for each split")
+    made.add_argument(
+        "--clips", default="600,60,60", metavar="A,B,C", help="for train, validation and test (default: 600,60,60)"
+    )
+    made.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of a clip (default: 30)")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="of all choices")
+    made.add_argument(
+        "--ratios", choices=("true", "dns"), default="true",
+        help="dns: those that the challenge's program really makes, which are not the ones in the names",
+    )  # fmt: skip
 
 
 _FILL = {

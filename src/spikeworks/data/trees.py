@@ -31,3 +31,19 @@ def locate_tree(wanted: FileSet, root: str | Path | None) -> tuple[Path, dict[st
     # patterns are no files, so this always raises, with the places and how to get them
     locate(dataclasses.replace(wanted, files=tuple(f for f in wanted.files if f.name in missing)), root)
     raise AssertionError(f"{wanted.title}: {missing} are at once missing and there")
+
+
+def all_files(wanted: FileSet, root: str | Path | None, verify: bool = True) -> list[Path]:
+    """Every file of a set, whether the set knows them by name or by pattern.
+
+    Args:
+        wanted: the set.
+        root: the data directory; ``None`` asks the environment.
+        verify: compare checksums, where the set has any.
+
+    Raises:
+        DataError: as :func:`locate_tree` and :func:`~spikeworks.data.files.locate`.
+    """
+    if any("*" in file.name for file in wanted.files):
+        return [path for paths in locate_tree(wanted, root)[1].values() for path in paths]
+    return list(locate(wanted, root, verify).values())
