@@ -1,11 +1,13 @@
 """Denoising of spoken digits: bounds, classical methods and trained networks on the same clips, in one table.
 
-    python benchmarks/bench_denoise.py [RUN_DIRECTORY ...] [--noise seen unseen] [--clips 200]
+    python benchmarks/bench_denoise.py [RUN_DIRECTORY ...] [--noise seen unseen] [--ratios -5 10] [--clips 200]
 
 Every row is measured on the test clips of ``denoise-digits``, with kinds of noise that were trained on (``seen``; other
-recordings of them) and with new ones (``unseen``). PESQ and STOI stand there where their packages are installed, and
-spectral gating where noisereduce is (``benchmarks/requirements.txt``). Energy is the memory-aware model's, for a second
-of audio; P are the challenge's power proxies, see spikeworks.measure.ndns.
+recordings of them) and with new ones (``unseen``). Runs with other speakers or noises (``rotation``, ``source``) have
+tables of their own, as their test speakers differ; runs of one label over several rotations get a mean. PESQ and STOI
+stand there where their packages are installed, and spectral gating where noisereduce is
+(``benchmarks/requirements.txt``). Energy is the memory-aware model's, for a second of audio; P are the challenge's
+power proxies, see spikeworks.measure.ndns.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import itertools
 import math
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +133,15 @@ def costs(network: torch.nn.Module, task: DenoisingTask) -> dict[str, float]:
     }
 
 
-def described(directory: Path) -> tuple[RunRecord, RunConfig]:
-    """A finished run of this task."""
+def described(directory: Path) -> tuple[RunRecord, RunConfig, DenoiseDigitsConfig]:
+    """A finished run of this task, and the task."""
     record = load_run(directory)
     if not record.finished:
         raise RunError(f"{directory} has no result: it is {record.status}.", "start the same command again")
     config = RunConfig.from_dict(record.config)
     if not isinstance(config.task, DenoiseDigitsConfig):
         raise ConfigError(f"{directory} is a run of {config.task_name}, and this table is of denoise-digits.")
-    return record, config
+    return record, config, config.task
 
 
 def trained(record: RunRecord, config: RunConfig, task: DenoisingTask) -> torch.nn.Module:
@@ -145,6 +149,33 @@ def trained(record: RunRecord, config: RunConfig, task: DenoisingTask) -> torch.
     network = Run(config).network(task)
     network.load_state_dict(load_tensors(record.path / "best.safetensors")[0])
     return network
+
+
+def scene(task: DenoiseDigitsConfig, ratios: Sequence[int] | None, sizes: Mapping[str, Any]) -> DenoiseDigitsConfig:
+    """What decides which clips a run may be measured on, and no more."""
+    low, high = ratios or (task.snr_low, task.snr_high)
+    return DenoiseDigitsConfig(
+        source=task.source, rotation=task.rotation, mode=task.mode, snr_low=low, snr_high=high, **sizes
+    )
+
+
+def title(clips: DenoiseDigitsConfig) -> str:
+    """A scene in words."""
+    return f"{clips.source}, rotation {clips.rotation}, {clips.snr_low} to {clips.snr_high} dB ({clips.mode})"
+
+
+def over_rotations(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+    """Mean improvement and its spread, a row for each name that several rotations have."""
+    gains: dict[tuple[str, str], list[float]] = {}
+    for part in found.values():
+        for noise, rows in part.items():
+            for row, values in rows.items():
+                gains.setdefault((values.get("label", row), noise), []).append(values["si_snr_improvement"])
+    return [
+        [name, noise, str(len(one)), f"{statistics.mean(one):+.2f} ± {statistics.stdev(one):.2f}"]
+        for (name, noise), one in gains.items()
+        if len(one) > 1
+    ]
 
 
 def figure(values: Mapping[str, Any], name: str) -> str:
@@ -159,6 +190,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("runs", nargs="*", type=Path, help="directories of finished runs of denoise-digits")
     options.add_argument("--noise", nargs="+", choices=("seen", "unseen"), default=["seen", "unseen"])
+    options.add_argument(
+        "--ratios", nargs=2, type=int, metavar="DB", help="lowest and highest; those of the run without"
+    )
     options.add_argument("--clips", type=int, default=None, help="test clips; all of the task without it")
     options.add_argument("--rounds", type=int, default=1, help="not used here: scores do not vary")
     options.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
@@ -176,23 +210,31 @@ def main() -> None:
     if absent:
         print(f"not installed: {', '.join(absent)}")
     sized = {"validation_size": TUNED} if asked.clips is None else {"validation_size": 1, "test_size": asked.clips}
-    found: dict[str, dict[str, Any]] = {}
-    for noise in asked.noise:
-        clips = DenoiseDigitsConfig(noise=noise, **sized)
+    trained_on = [task for _, _, task in runs] or [DenoiseDigitsConfig()]
+    scenes = [scene(task, asked.ratios, sized) for task in trained_on]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    noises: list[str] = asked.noise
+    for place, noise in itertools.product(dict.fromkeys(scenes), noises):
+        clips = dataclasses.replace(place, noise=noise)
         task = clips.build()
-        part = found[noise] = {}
+        part = found.setdefault(title(place), {})[noise] = {}
         for name, made in rows.items():
             part[name] = evaluate_denoiser(made(task), task, metrics=metrics).mean
-        for record, config in runs:
-            heard_as = {name: getattr(config.task, name) for name in ("mask", "taps", "level")}
+        for (record, config, learned), own_place in zip(runs, scenes, strict=False):
+            if own_place != place:
+                continue
+            heard_as: dict[str, Any] = {name: getattr(learned, name) for name in ("mask", "taps", "level")}
             own = dataclasses.replace(clips, **heard_as).build()
             network = trained(record, config, own)
             heard = evaluate_denoiser(network, own, metrics=metrics)
-            part[f"{record.label} ({record.path.name})"] = heard.mean | costs(network, own) | {"by_kind": heard.by_kind}
+            about = {"label": record.label, "by_kind": heard.by_kind, "by_snr": heard.by_snr}
+            part[f"{record.label} ({record.path.name})"] = heard.mean | costs(network, own) | about
         shown = [name for name in COLUMNS if any(name in values for values in part.values())]
-        print(f"\nnoise: {noise}, {len(task.data('test'))} clips\n")
+        print(f"\n{title(place)}; noise: {noise}, {len(task.data('test'))} clips\n")
         head = ["", *(COLUMNS[name][0] for name in shown)]
         print(table(head, [[row, *(figure(values, name) for name in shown)] for row, values in part.items()]))
+    if means := over_rotations(found):
+        print(f"\n{table(['', 'noise', 'rotations', 'SI-SNRi dB'], means)}")
     write(asked.out, "denoise", {"measures": metrics, "rows": found})
 
 

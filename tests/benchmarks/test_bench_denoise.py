@@ -38,7 +38,7 @@ def test_a_trained_run_stands_in_the_table_with_its_costs(data_root, data_set, t
     run.execute()
     done = table(data_root, str(run.directory), "--noise", "seen", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "denoise.json").read_text())["rows"]["seen"]
+    found = json.loads((tmp_path / "denoise.json").read_text())["rows"]["esc10, rotation 0, -5 to 19 dB (true)"]["seen"]
     assert found["noisy"]["si_snr_improvement"] == 0
     assert found["oracle complex mask, at most 1"]["si_snr"] > found["oracle magnitude mask, at most 1"]["si_snr"] > 10
     (row,) = (values for name, values in found.items() if name.endswith(f"({run.directory.name})"))
