@@ -47,7 +47,11 @@ def active_rms(wave: Tensor, rate: int) -> float:
     if peak == 0:
         return 0.0
     size = max(1, round(PIECE * rate))
-    power = torch.stack([piece.square().mean() for piece in wave.double().split(size)])
+    energy = wave.double().square()
+    whole = len(wave) // size * size
+    power = energy[:whole].reshape(-1, size).mean(1)
+    if whole < len(wave):
+        power = torch.cat([power, energy[whole:].mean().reshape(1)])
     active = power > (peak * 10 ** (QUIET / 20)) ** 2
     return float(power[active].mean().sqrt()) if bool(active.any()) else 0.0
 

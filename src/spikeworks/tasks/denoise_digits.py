@@ -19,6 +19,7 @@ noise are made of speakers of training in every split.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -283,7 +284,18 @@ class Recorded(Clip):
     """A recording that goes round and round."""
 
     def play(self, samples: int, generator: torch.Generator) -> Tensor:
-        return _stretch(self.wave, samples, generator)
+        start = _one_of(len(self._sounding), generator)
+        while True:
+            part = self._sounding[(start + torch.arange(samples)) % len(self._sounding)]
+            if bool(part.any()):
+                return part
+            start += samples // 2  # a pause inside the recording
+
+    @functools.cached_property
+    def _sounding(self) -> Tensor:
+        """Without the digital silence at its ends."""
+        loud = self.wave.nonzero()
+        return self.wave[int(loud[0]) : int(loud[-1]) + 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -327,18 +339,6 @@ def split_noises(clips: list[Clip], noise: Noise) -> dict[str, list[Recorded]]:
     if noise == "unseen":
         check_disjoint({s: [c.category for c in members] for s, members in found.items()}, "kind", ESC10.title)
     return found
-
-
-def _stretch(wave: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-    """``samples`` of a sound that goes round and round, without the digital silence at its ends; never silent."""
-    loud = wave.nonzero()
-    wave = wave[int(loud[0]) : int(loud[-1]) + 1]
-    start = _one_of(len(wave), generator)
-    while True:
-        part = wave[(start + torch.arange(samples)) % len(wave)]
-        if bool(part.any()):
-            return part
-        start += samples // 2  # a pause inside the recording
 
 
 def _one_of(count: int, generator: torch.Generator) -> int:
