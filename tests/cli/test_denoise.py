@@ -25,17 +25,19 @@ from spikeworks.cli.denoise_live import Pcm
 from spikeworks.cli.main import main
 from spikeworks.core.config import to_dict
 from spikeworks.core.files import write_json
+from spikeworks.deploy.c import native
+from spikeworks.kernels import build
 from spikeworks.layers import ReadoutConfig
-from spikeworks.models import StackConfig
+from spikeworks.models import StackConfig, TransformerConfig
 from spikeworks.neurons import config_for
 from spikeworks.tasks import task_for
 
 MODEL = StackConfig(hidden=(24,), neuron=config_for("lif", threshold=0.1), readout=ReadoutConfig(kind="every"))
 
 
-def stored(root: Path, task) -> Run:
+def stored(root: Path, task, model=MODEL) -> Run:
     """A finished run with random weights: what a denoiser does with them does not depend on training."""
-    run = Run(RunConfig(task=task, model=MODEL, budget=Budget(epochs=1, batch_size=4)), root)
+    run = Run(RunConfig(task=task, model=model, budget=Budget(epochs=1, batch_size=4)), root)
     built = task.build()
     run.directory.mkdir(parents=True)
     write_json(run.directory / "config.json", to_dict(run.config))
@@ -205,6 +207,60 @@ def test_only_finished_runs_of_denoising_tasks(run, tmp_path, capsys):
     assert "--run" in capsys.readouterr().err
 
 
+# -- engines -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """As on a machine without one."""
+    native._library.cache_clear()
+    monkeypatch.setattr(build, "working_flags", lambda: build.NO_COMPILER[0])
+    yield
+    native._library.cache_clear()
+
+
+@pytest.mark.parametrize("engine", ["auto", "c", "torch"])
+def test_every_engine_gives_the_same_and_is_named(run, tmp_path, capsys, engine):
+    if engine != "torch" and build.find_compiler() is None:
+        pytest.skip("needs a C compiler")
+    soundfile.write(tmp_path / "in.wav", noise(9_033), 8000, subtype="FLOAT")
+    assert denoise(run, tmp_path / "in.wav", tmp_path / "out.wav", "--engine", engine) == 0
+    heard, _ = soundfile.read(tmp_path / "in.wav", dtype="float32")
+    found, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(found, wanted(run, heard), rtol=0, atol=1e-5)
+    said = capsys.readouterr()
+    assert said.out.endswith("; by PyTorch\n" if engine == "torch" else "; by C\n") and not said.err
+
+
+def test_without_a_compiler_torch_runs_and_one_note_says_why(run, tmp_path, capsys, no_compiler, monkeypatch):
+    soundfile.write(tmp_path / "in.wav", noise(3000), 8000, subtype="FLOAT")
+    assert denoise(run, tmp_path / "in.wav", tmp_path / "out.wav") == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("; by PyTorch\n") and len(said.err.splitlines()) == 1
+    assert said.err.startswith("note: PyTorch runs the network") and "no C compiler was found" in said.err
+    heard, _ = soundfile.read(tmp_path / "in.wav", dtype="float32")
+    found, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(found, wanted(run, heard), rtol=0, atol=1e-5)
+    piped(run, monkeypatch, noise(3000).astype("<f4").tobytes(), "--format", "f32le")
+    assert "spikeworks: note: PyTorch runs the network" in (said := heard_by(capsys)) and "; by PyTorch" in said
+    assert denoise(run, tmp_path / "in.wav", tmp_path / "none.wav", "--engine", "c") == 2
+    assert "pip install ziglang" in capsys.readouterr().err and not (tmp_path / "none.wav").exists()
+
+
+def test_a_network_without_c_runs_in_torch(tmp_path, capsys):
+    attention = TransformerConfig(width=8, heads=2, readout=ReadoutConfig(kind="every"))
+    other = stored(tmp_path / "runs", task_for("denoise-digits"), attention)
+    soundfile.write(tmp_path / "in.wav", noise(3000), 8000)
+    assert denoise(other, tmp_path / "in.wav", tmp_path / "out.wav") == 0
+    said = capsys.readouterr()
+    assert "note: PyTorch runs the network" in said.err and "there is no C for such a part" in said.err
+    assert said.out.endswith("; by PyTorch\n")
+    assert denoise(other, tmp_path / "in.wav", tmp_path / "none.wav", "--engine", "c") == 2
+    assert "C: blocks.0" in capsys.readouterr().err
+    assert denoise(other, tmp_path / "in.wav", tmp_path / "out.wav", "--engine", "torch") == 0
+    assert "PyTorch runs" not in capsys.readouterr().err
+
+
 # -- streams -------------------------------------------------------------------------------------
 
 
@@ -245,6 +301,7 @@ def test_a_pipe_gives_what_the_file_gives(run, monkeypatch, capsys, form, scale)
     heard = sent.astype(np.float32) / scale
     np.testing.assert_allclose(found / scale, wanted(run, heard), rtol=0, atol=1e-5 if scale == 1 else 0.6 / scale)
     assert "8000 Hz, one channel" in (said := heard_by(capsys)) and "752 ms" in said
+    assert "; by C; the slowest answer took" in said or build.find_compiler() is None
 
 
 def test_a_stream_that_is_broken_cut_and_silent(run, monkeypatch, capsys):

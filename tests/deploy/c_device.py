@@ -18,7 +18,7 @@ from spikeworks.kernels.build import find_compiler
 from spikeworks.layers import Readout, ReadoutConfig
 from spikeworks.models import Network
 
-STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99", "-ffreestanding", "-O1")
+STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99", "-ffreestanding", "-O1", "-ffp-contract=off")
 
 
 def compiler() -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from spikeworks.core.errors import ConfigError, DataError, ShapeError
 from spikeworks.data.deep_filter import Mask
 from spikeworks.data.stft import Stft
 from spikeworks.deploy import Denoiser
+from spikeworks.deploy.c import compiled
+from spikeworks.kernels.build import find_compiler
 from spikeworks.layers import ReadoutConfig
 from spikeworks.models import FullSubNetConfig, GatedConfig, StackConfig, TransformerConfig
 from spikeworks.neurons import config_for
@@ -99,6 +101,26 @@ def test_single_precision_stays_within_a_hundred_thousandth(mask, taps, frames):
     wave = sound(2 * 8000 + 33, dtype=torch.float32)
     found = streamed(Denoiser(network, DenoisingStream(task), frames=frames), wave, range(0, 16_000, 777))
     torch.testing.assert_close(found, offline(task, network, wave), rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="needs a C compiler")
+@pytest.mark.parametrize("name", ["lif", "recurrent", "spiking-fullsubnet"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_compiled_network_denoises_alike(name, dtype):
+    task = task_for("denoise-digits", mask="complex", taps=3).build()
+    network = made(NETWORKS[name], task, dtype=dtype)
+    fast = compiled(network, dtype=dtype)
+    wave = sound(2, 8000 + 33, dtype=dtype)
+    wave[1] *= 3
+    for frames in (1, 64):
+        denoiser = Denoiser(fast, DenoisingStream(task, 2, dtype), frames=frames)
+        denoiser.push(wave[:, :300])
+        assert not denoiser.grows and denoiser.kept_bytes > 2 * fast.state_bytes
+        denoiser.reset()
+        found = streamed(denoiser, wave, range(0, 8000, 777))
+        for row, alone in zip(found, wave, strict=True):
+            atol = 1e-5 if dtype == torch.float32 else 1e-11
+            torch.testing.assert_close(row, offline(task, network, alone), rtol=0, atol=atol)
 
 
 def test_output_is_behind_by_one_window_at_most():

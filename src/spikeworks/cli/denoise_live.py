@@ -15,7 +15,7 @@ from ..core import quantities
 from ..core.errors import ConfigError
 from ..deploy.denoise import Denoiser
 from ..tasks.denoise_stream import DenoisingStream
-from .denoise import GROWS, load_denoiser, report
+from .denoiser import GROWS, load_denoiser, report
 
 _SILENCE_SECONDS = 2.0
 _READ = 1 << 14  # bytes at most; a pipe gives what is there
@@ -65,24 +65,29 @@ def live(args: argparse.Namespace) -> int:
             "aplay -q -t raw -f S16_LE -c 1 -r RATE; or add --microphone",
         )
     device = _sounddevice() if args.microphone else None
-    task, network = load_denoiser(args)
+    loaded = load_denoiser(args)
     quiet = _SILENCE_SECONDS if args.reset_after is None else args.reset_after
-    denoiser = Denoiser(network, DenoisingStream(task), frames=args.frames, reset_after=quiet)
+    denoiser = Denoiser(loaded.network, DenoisingStream(loaded.task), frames=args.frames, reset_after=quiet)
     if not args.quiet:
-        _say(f"{task.rate} Hz, one channel, {args.format}; {report(denoiser, task.rate)}; Ctrl-C ends")
+        about = report(denoiser, loaded.task.rate, loaded.engine)
+        _say(f"{loaded.task.rate} Hz, one channel, {args.format}; {about}; Ctrl-C ends")
+        if loaded.note:
+            _say(f"note: {loaded.note}")
         if denoiser.grows:
             _say(f"note: {GROWS}")
     pcm = Pcm(args.format)
     gaps = _pipe(denoiser, pcm) if device is None else _microphone(device, denoiser, pcm)
     if not args.quiet:
-        for text in _facts(denoiser, pcm, gaps):
+        for text in _facts(denoiser, loaded.engine, pcm, gaps):
             _say(text)
     return 0
 
 
-def _facts(denoiser: Denoiser, pcm: Pcm, gaps: int) -> list[str]:
+def _facts(denoiser: Denoiser, engine: str, pcm: Pcm, gaps: int) -> list[str]:
     rate = denoiser.path.rate
-    facts = [f"{quantities.duration(denoiser.samples / rate)} of sound; {report(denoiser, rate)}"]
+    facts = [f"{quantities.duration(denoiser.samples / rate)} of sound; {report(denoiser, rate, engine)}"]
+    if denoiser.samples:
+        facts[0] += f"; the slowest answer took {quantities.duration(denoiser.slowest_call)}"
     factor = denoiser.real_time_factor
     if factor is not None and factor > 1:
         facts.append("note: this is slower than the sound itself: a live source loses samples")
@@ -162,7 +167,7 @@ def _sounddevice() -> Any:
     except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing
         raise ConfigError(
             f"A microphone needs the package sounddevice and PortAudio: {error}.",
-            "pip install sounddevice, or pipe raw PCM through --live",
+            "pip install 'spikeworks[audio]', or pipe raw PCM through --live",
         ) from error
     return sounddevice
 

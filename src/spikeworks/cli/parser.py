@@ -339,6 +339,10 @@ def _denoise(parser: Parser) -> None:
         help="start from rest after so many seconds of silence (default: 2 with --live, never for files)",
     )  # fmt: skip
     parser.add_argument("--frames", type=int, default=64, metavar="N", help="at most, in one call (default: 64)")
+    parser.add_argument(
+        "--engine", choices=("auto", "c", "torch"), default="auto",
+        help="what runs the network: C where it can be compiled, or PyTorch (default: auto)",
+    )  # fmt: skip
     parser.add_argument("--out", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
     parser.add_argument("--data", metavar="DIR", help="folder of the real data; none is read")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..core.errors import ConfigError, DataError, ShapeError, SpikeworksError
 from ..core.state import State, state_bytes
+from .values import check_finite
 
 SILENCE = 1e-4
 """Amplitude (-80 dBFS) up to which a frame is silent."""
@@ -216,9 +217,7 @@ def _joined(parts: list[Tensor], flat: bool) -> Tensor:
 
 def _check(network: nn.Module, path: SignalPath) -> bool:
     """Whether the state grows; raises ConfigError unless the network takes frame after frame and answers each."""
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ConfigError(f"The network's {name} holds numbers that are not finite.", "take another run")
+    check_finite(network)
     frame = torch.zeros(1, path.channels, path.inputs, dtype=path.dtype)
     try:
         with torch.no_grad():

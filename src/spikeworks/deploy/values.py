@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..core.errors import ConfigError
 from ..neurons import Neuron
 
 N = TypeVar("N", bound=Neuron)
@@ -23,6 +24,17 @@ def compact(value: Tensor) -> float | Tensor:
     value = value.detach().to(torch.float64)
     found = uniform(value)
     return value if found is None else found
+
+
+def check_finite(network: nn.Module) -> None:
+    """Refuse a network that cannot work.
+
+    Raises:
+        ConfigError: a parameter or buffer holds numbers that are not finite.
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ConfigError(f"The network's {name} holds numbers that are not finite.", "take another run")
 
 
 def make_neuron(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 import torch
 
@@ -54,25 +55,47 @@ class Sources:
 
 def emit(program: Program, name: str) -> Sources:
     """The texts for a program; ``name`` is an identifier of C."""
-    return _Emitter(program, name).sources()
+    return Emitter(program, name).sources()
 
 
-class _Emitter:
+class Emitter:
+    """Writes a program for a device: weights are constants of the source, helpers as small as they can be.
+
+    Attributes:
+        helpers: the functions that the text may call, by name.
+        given, passed: what every function is given, and passes on, beside what it works on.
+        apart: qualifier of the arrays that a function of neurons writes to.
+    """
+
+    helpers: Mapping[str, str] = HELPERS
+    given: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    apart = ""
+
     def __init__(self, program: Program, name: str) -> None:
         self.program, self.name = program, name
         self.layout = arrange(program)
-        self.tables = Tables(program.dtype)
+        self.tables = self.constants()
         self.statements = Statements(program.dtype)
         self.functions: list[str] = []
 
+    def constants(self) -> Tables:
+        """Where weights and tables go."""
+        return Tables(self.program.dtype)
+
     # -- texts -----------------------------------------------------------------------------
 
-    def sources(self) -> Sources:
+    def code(self) -> str:
+        """The functions: helpers, those of neurons and delays, reset and step."""
         reset = self.reset()
         body = [line for operation in self.program.operations for line in self.operation(operation)]
         step = self.step(body)
         code = "\n".join([*self.functions, reset, step])
-        code = "\n".join([*_needed(code, self.program.dtype), code])
+        return "\n".join([*_needed(code, self.helpers, self.program.dtype), code])
+
+    def sources(self) -> Sources:
+        """All files."""
+        code = self.code()
         weights = "\n\n".join([f"/* Weights of {self.name}; included by {self.name}.c alone. */"] + [
             table.text() for table in self.tables.found.values()
         ]) + "\n"  # fmt: skip
@@ -85,9 +108,7 @@ class _Emitter:
         return Sources(self.name, self.header(), head + code, weights, self.tables.nbytes, self.layout)
 
     def header(self) -> str:
-        upper, real = self.name.upper(), "float" if self.program.dtype == torch.float32 else "double"
-        kinds = {**TYPES, "real": f"{self.name}_real"}
-        members = "\n".join(f"    {kinds[kind]} {member}[{size}];" for kind, member, size in self.layout.members)
+        upper = self.name.upper()
         longest = self.program.longest
         limit = "" if longest is None else f" The network was trained for sequences of up to {longest} steps."
         return f"""/* Emitted by spikeworks. A network that is fed one step at a time. No heap, no input or output. */
@@ -103,13 +124,11 @@ extern "C" {{
 #define {upper}_INPUTS {self.program.input.size}
 #define {upper}_OUTPUTS {self.program.output.size}
 
-typedef {real} {self.name}_real;
+{self.real()}
 
 /* All that the network remembers, and what a step needs for itself: {self.layout.struct_bytes} bytes. One for each
    stream; what lies inside is no business of the caller. */
-typedef struct {{
-{members}
-}} {self.name}_state;
+{self.struct()}
 
 /* The state before the first step. Call it before anything else, and to start a new sequence. */
 void {self.name}_reset({self.name}_state *state);
@@ -124,6 +143,16 @@ int {self.name}_step({self.name}_state *state, const {self.name}_real *input, {s
 
 #endif
 """
+
+    def real(self) -> str:
+        """The type of numbers."""
+        return f"typedef {'float' if self.program.dtype == torch.float32 else 'double'} {self.name}_real;"
+
+    def struct(self) -> str:
+        """The type of the state."""
+        kinds = {**TYPES, "real": f"{self.name}_real"}
+        members = "\n".join(f"    {kinds[kind]} {member}[{size}];" for kind, member, size in self.layout.members)
+        return f"typedef struct {{\n{members}\n}} {self.name}_state;"
 
     def reset(self) -> str:
         lines = []
@@ -140,7 +169,8 @@ int {self.name}_step({self.name}_state *state, const {self.name}_real *input, {s
             cast = "" if buffer.kind == "real" else f"({TYPES[buffer.kind]})"
             lines.append(f"for (uint32_t i = 0; i < {buffer.size}; ++i) {place}[i] = {cast}{table}[{index}];")
         lines = lines or ["(void)state;"]
-        return f"\nvoid {self.name}_reset({self.name}_state *state)\n{{\n" + _indented(lines) + "\n}"
+        given = ", ".join([f"{self.name}_state *state", *self.given])
+        return f"\nvoid {self.name}_reset({given})\n{{\n" + _indented(lines) + "\n}"
 
     def step(self, body: list[str]) -> str:
         clock = self.program.clock
@@ -153,7 +183,8 @@ int {self.name}_step({self.name}_state *state, const {self.name}_real *input, {s
             after.append(f"if (step != UINT32_MAX) {place} = step + 1;")
             if not any(re.search(r"\bstep\b", line) for line in body):
                 before, after = before[:-1], [f"if ({place} != UINT32_MAX) ++{place};"]
-        signature = f"int {self.name}_step({self.name}_state *state, const real *input, real *output)"
+        given = [f"{self.name}_state *state", "const real *input", "real *output", *self.given]
+        signature = f"int {self.name}_step({', '.join(given)})"
         return f"\n{signature}\n{{\n" + _indented([*before, *body, *after, "return 0;"]) + "\n}\n"
 
     # -- operations ------------------------------------------------------------------------
@@ -205,9 +236,10 @@ int {self.name}_step({self.name}_state *state, const {self.name}_real *input, {s
         weight = self.tables.reals(f"{op.name}_weight", op.weight.movedim(1, 0))
         kind, delays = self.tables.places(f"{op.name}_delays", op.delays.movedim(1, 0))
         ring, place = self.at(op.ring), self.at(op.place)
+        given = ["real *ring", "uint32_t now", f"const {TYPES[op.source.kind]} *source", *self.given]
         heard = "weight" if op.source.kind == "spike" else "x * weight"
         self.functions.append(f"""
-static void {op.name}_deliver(real *ring, uint32_t now, const {TYPES[op.source.kind]} *source)
+static void {op.name}_deliver({", ".join(given)})
 {{
     const real *weight = {weight};
     const {kind} *delay = {delays};
@@ -220,7 +252,7 @@ static void {op.name}_deliver(real *ring, uint32_t now, const {TYPES[op.source.k
             }}
     }}
 }}""")
-        lines = [f"{op.name}_deliver({ring}, *({place}), {self.at(op.source)});"]
+        lines = [f"{op.name}_deliver({', '.join([ring, f'*({place})', self.at(op.source), *self.passed])});"]
         lines.append(f"take_row({target}, {ring} + *({place}) * {n}, {n});")
         if op.bias is not None:
             lines.append(f"add({target}, {self.tables.reals(f'{op.name}_bias', op.bias)}, {n});")
@@ -250,34 +282,36 @@ static void {op.name}_deliver(real *ring, uint32_t now, const {TYPES[op.source.k
 
     def _neurons(self, op: Neurons) -> list[str]:
         n, graph, used = op.target.size, op.graph, op.graph.reads()
-        loads, arguments, values = {}, [], []
+        loads, arguments, values = {}, [*self.given], [*self.passed]
         for k in range(op.source.size // n):
             loads[f"x{k}"] = f"x[{k * n} + i]" if k else "x[i]"
         for name, rows in op.tables.items():
             if name in used:
                 loads[name] = f"{self.tables.reals(f'{op.name}_{name}', rows)}[step * {n} + i]"
         for name, value in op.parameters.items():
-            if name in used and value.dim():
-                loads[name] = f"{self.tables.reals(f'{op.name}_{name}', value)}[i]"
-            elif name in used:
-                loads[name] = self.statements.number(value.item())
+            if name in used:
+                loads[name] = self.parameter(f"{op.name}_{name}", value, n)
         stores = [f"y[i] = {_cast(op.target)}{{value}};"]
         for name, part in op.states.items():
             loads[name] = f"{name}_[i]"
             stores.append(f"{name}_[i] = {_cast(part)}{{value}};")
-            arguments.append(f"{TYPES[part.kind]} *{name}_")
+            arguments.append(f"{TYPES[part.kind]} *{self.apart}{name}_")
             values.append(self.at(part))
         if any("step *" in load for load in loads.values()):
             arguments.append("uint32_t step")
             values.append("step")
         body = self.statements.body(graph, loads, stores, " " * 8)
-        given = ", ".join(["const real *x", f"{TYPES[op.target.kind]} *y", *arguments])
+        given = ", ".join(["const real *x", f"{TYPES[op.target.kind]} *{self.apart}y", *arguments])
         unread = "" if any(f"x{k}" in used for k in range(op.source.size // n)) else "    (void)x;\n"
         self.functions.append(
             f"\nstatic void {op.name}_step({given})\n{{\n{unread}"
             f"    for (uint32_t i = 0; i < {n}; ++i) {{\n{body}\n    }}\n}}"
         )
         return [f"{op.name}_step({', '.join([self.at(op.source), self.at(op.target), *values])});"]
+
+    def parameter(self, name: str, value: torch.Tensor, n: int) -> str:
+        """That of neuron ``i`` of ``n``; ``value`` holds one number for each, or one for all."""
+        return f"{self.tables.reals(name, value)}[i]" if value.dim() else self.statements.number(value.item())
 
     def _accumulate(self, op: Accumulate) -> list[str]:
         n, total = op.target.size, self.item(op.total)
@@ -324,9 +358,9 @@ def _indented(lines: list[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _needed(code: str, dtype: torch.dtype) -> list[str]:
+def _needed(code: str, helpers: Mapping[str, str], dtype: torch.dtype) -> list[str]:
     """The helpers that ``code`` calls, and no other: compilers warn about the rest."""
-    found = [text for name, text in HELPERS.items() if re.search(rf"\b{name}\(", code)]
+    found = [text for name, text in helpers.items() if re.search(rf"\b{name}\(", code)]
     whole = c_exponential(dtype)
     if "sigmoid_real(" in code:
         found.insert(0, whole)

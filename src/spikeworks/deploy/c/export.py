@@ -122,14 +122,18 @@ def export_c(
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ConfigError(f"{name!r} is no name for functions of C.", "take letters, digits and underscores")
+    program = program_of(network, weights, dtype)
+    return Export(program, emit(program, name))
+
+
+def program_of(network: nn.Module, weights: Weights, dtype: torch.dtype) -> Program:
+    """What :func:`export_c` writes; arguments and errors as there."""
     if weights not in ("float32", "int8"):
         raise ConfigError(f"Weights are float32 or int8, got {weights!r}.")
     if dtype not in (torch.float32, torch.float64):
         raise ConfigError(f"The arithmetic is float32 or float64, got {dtype}.")
     program = lower(network, dtype)
-    if weights == "int8":
-        program = quantized(program)
-    return Export(program, emit(program, name))
+    return quantized(program) if weights == "int8" else program
 
 
 def write_c(network: nn.Module, path: str | Path, *, weights: Weights = "float32") -> tuple[Path, Export]:

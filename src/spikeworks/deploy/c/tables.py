@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 LINE = 118
+ALIGNED = 64
+"""Bytes at whose multiples packed tables begin: a line of the cache, and a vector of the widest units."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,33 @@ class Tables:
     def nbytes(self) -> int:
         """Of all arrays."""
         return sum(table.nbytes for table in self.found.values())
+
+
+class PackedTables(Tables):
+    """The same in one block of memory that the functions are given, ``tables``, at places that depend on shapes alone.
+
+    The text is then that of the architecture, whatever the weights. Equal tables are not kept once, for that reason.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__(dtype)
+        self.starts: dict[str, int] = {}
+        self.length = 0
+
+    def _named(self, name: str, kind: str, values: np.ndarray) -> str:
+        if name not in self.starts:
+            self.starts[name] = self.length
+            self.found[name, b""] = Table(name, kind, values.reshape(-1))
+            self.length += -(-values.nbytes // ALIGNED) * ALIGNED
+        return f"((const {kind} *)(tables + {self.starts[name]}))"
+
+    def block(self) -> Tensor:
+        """All of them, uint8."""
+        block = torch.zeros(self.length, dtype=torch.uint8)
+        for (name, _), table in self.found.items():
+            start = self.starts[name]
+            block[start : start + table.nbytes] = torch.from_numpy(table.values.copy().view(np.uint8))
+        return block
 
 
 def _real(value: np.floating) -> str:
