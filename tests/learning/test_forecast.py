@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.learning.general import GENERAL
 from torch import Tensor, nn
 
 from spikeworks.core.batch import Batch
@@ -80,7 +81,7 @@ def batch(steps: int, *shape: int) -> Batch:
     return Batch(x=x, target=torch.randint(5, (SIZE,), generator=generator))
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", GENERAL)
 def test_every_method_on_a_stack(name: str) -> None:
     agrees(METHODS.get(name)(), dense(3), batch(48, 12))
 

@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 import torch
+from tests.learning.general import GENERAL
 
 from spikeworks import kernels
 from spikeworks.core.batch import UNLABELLED, Batch
@@ -134,7 +135,7 @@ def test_k_of_t_steps_takes_its_share_of_the_loss(task, network):
     assert sum(losses) / len(losses) == pytest.approx(whole[0]["loss"], rel=0.1)
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", GENERAL)
 def test_every_method_learns(task, network, name):
     network, batch = network.float(), a_batch(masked=True)
     batch = dataclasses.replace(batch, x=batch.x.float())

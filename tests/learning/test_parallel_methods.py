@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
+from tests.learning.general import GENERAL
 from torch import Tensor, nn
 
 from spikeworks import kernels
 from spikeworks.core.batch import Batch
 from spikeworks.core.seeds import stream
+from spikeworks.layers.dropout import TimeTiedDropout
 from spikeworks.learning import (
     METHODS,
+    AdversarialConfig,
     AugLocalConfig,
     LocalConfig,
     MethodConfig,
@@ -40,9 +46,10 @@ VARIANTS: dict[str, MethodConfig] = {
     "local, random heads, time outside": LocalConfig(window=1, chunk=2, order="time", heads="random"),
     "auglocal, a loss of every step": AugLocalConfig(depth=1, loss="step", window=2),
     "stdl, planned for 6.5 kB": STDLConfig(memory="6.5kB", count=3),
+    "adversarial, two critics": AdversarialConfig(qualities=("a", "b"), weights=(3.0, 1.0), warmup=1),
     "stdl with traces": STDLConfig(count=3, ratio=0.9, traces="auto"),
 }
-"""Beside every registered method as it is by default."""
+"""Beside every method that learns any task as it is by default."""
 CASES = {"uneven": (5, 3), "one without a share": (3, 3)}
 """Size of the batch, and how much of it the first process gets."""
 
@@ -51,9 +58,22 @@ class CrossEntropy:
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(output, batch.target)
 
+    def jury(self, qualities: Sequence[str]) -> Any:
+        """Scores as if they were a sound; their quality is what the softmax gives the target, once nothing."""
+
+        def hear(output: Tensor, batch: Batch) -> Any:
+            wanted = nn.functional.one_hot(batch.target, output.shape[1]).to(output)
+            measured = (output.detach().softmax(1) * wanted).sum(1)
+            measured = measured.where(batch.target != 2, math.nan).expand(len(qualities), -1)
+            sounds = {"clean": wanted, "estimate": output}
+            sounds = {name: (sound * sound).unsqueeze(2).expand(-1, -1, 3) for name, sound in sounds.items()}
+            return SimpleNamespace(**sounds, loss=self.loss(output, batch), qualities=lambda: measured)
+
+        return hear
+
 
 def methods() -> dict[str, MethodConfig]:
-    return {**{name: METHODS.get(name)() for name in METHODS.names()}, **VARIANTS}
+    return {**{name: METHODS.get(name)() for name in GENERAL}, **VARIANTS}
 
 
 def batch(size: int) -> Batch:
@@ -86,6 +106,9 @@ def updates(config: MethodConfig, data: Batch, example: Batch) -> Found:
         example=example,
     )
     learner: Any = config.build(network, CrossEntropy(), plan)
+    for part in learner.beside.modules():
+        if isinstance(part, TimeTiedDropout):  # each process draws masks of its own
+            part.rate = 0.0
     metrics = [learner.update(data), learner.update(dataclasses.replace(data, fresh=False))]
     weights = {**dict(network.named_parameters()), **{f"beside {n}": p for n, p in learner.beside.named_parameters()}}
     return metrics, {name: p.detach().clone() for name, p in weights.items()}, list(learner.notes)

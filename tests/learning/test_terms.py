@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.learning.general import GENERAL
 from tests.learning.oracle import CrossEntropy, oracle
 
 from spikeworks import kernels
@@ -68,7 +69,7 @@ def test_what_is_cut_is_cut_and_what_is_kept_is_kept(name: str) -> None:
         assert torch.allclose(found[key], value, rtol=1e-9, atol=1e-11), key
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", GENERAL)
 def test_where_it_is_exact(name: str) -> None:
     with kernels.use("loop"):
         rows = {row.layer: row for row in agreements(network(), CrossEntropy(), batch(), {name: settings(name)})}

@@ -1,5 +1,6 @@
 """How gradients are made: a method builds a learner, a learner turns batches into updates."""
 
+from .adversarial import AdversarialConfig
 from .base import METHODS, Learner, MethodConfig, Objective, Plan
 from .bptt import BPTT, BPTTConfig
 from .decoupled import Cutting, Decoupled
@@ -13,6 +14,7 @@ from .stdl import STDLConfig
 __all__ = [
     "BPTT",
     "METHODS",
+    "AdversarialConfig",
     "AugLocalConfig",
     "BPTTConfig",
     "Cutting",

@@ -8,6 +8,8 @@ are (sheet 08, section 7.2):
 learner                                      kept for backward           carried from step to step
 ===========================================  ==========================  ================================
 ``BPTT`` (bptt, sdbp, notd)                  all blocks, all steps       states
+``Adversarial``                              all blocks, all steps, the  states
+                                             critics
 ``Decoupled`` (tbptt, local, auglocal,       the dearest part, a chunk   states, spikes at the cuts
 stdl)                                        of steps
 ``Online`` (sltt, ottt, eprop, ostl,         all blocks, a chunk of      states, traces
@@ -30,6 +32,7 @@ from ..core.credit import set_credit
 from ..core.state import State, detach
 from ..optim import SGDConfig
 from . import budget
+from .adversarial import Adversarial
 from .base import MethodConfig, Objective, Plan
 from .bptt import BPTT
 from .decoupled import Decoupled
@@ -115,6 +118,8 @@ def _of_learner(learner: Any, network: nn.Module, objective: Objective, example:
         return _online(learner, example)
     if kind is Decoupled:
         return _decoupled(learner, example)
+    if kind is Adversarial:
+        return _adversarial(learner, example)
     if kind is BPTT:
 
         def run(x: Tensor) -> None:
@@ -140,6 +145,22 @@ def _decoupled(learner: Decoupled, example: Batch) -> Forecast:
     return Forecast(
         saved=plan.saved, live=plan.live, waiting=max(part.waiting for part in plan.parts), traces=plan.traces
     )
+
+
+def _adversarial(learner: Adversarial, example: Batch) -> Forecast:
+    """The network with critics behind it, then the critics alone, as once they are heeded."""
+    objective: Any = learner.objective
+    learner.step = learner.config.warmup
+
+    def run(x: Tensor) -> None:
+        output, state = learner.network(x)
+        hearing = learner.hear(output, batch_for(objective, x))
+        learner.network_loss(hearing).backward()
+        del state
+        learner.critics_loss(hearing, hearing.clean.new_ones(len(learner.critics), example.size)).backward()
+
+    seen = rehearse(run, nn.ModuleList([learner.network, learner.beside]), example.x)
+    return Forecast(saved=seen.saved_peak, live=seen.live_peak)
 
 
 def _online(learner: Online, example: Batch) -> Forecast:

@@ -88,6 +88,10 @@ TERMS: dict[str, Terms] = {
         memory="cut", reset="cut", recurrence="cut", later="cut", space="in a part and its copies",
         saved=f"{_PART}, within the budget", exact="in the last part, for neurons without memory",
     ),
+    "adversarial": Terms(
+        memory="kept", reset=_NEURON, recurrence="kept", later="kept", space="kept",
+        saved="all blocks, all steps; the critics", exact="everywhere, with the critics in the loss",
+    ),
 }  # fmt: skip
 """By the name of the method, for its default settings."""
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -28,11 +29,17 @@ from ..data.drawn import padded
 from ..data.stft import Stft, compressed, cumulative_norm
 from ..measure.signal import DenoisingMeter, si_snr
 from .base import MetricInfo, Signature, Task, TaskConfig
+from .speech_quality import SpeechQuality
 
 SI_SNR = MetricInfo("si_snr", "dB", True)
 Level = Literal["cumulative", "raw"]
 EXPONENT = 0.5
 """Of the magnitudes that the network hears."""
+
+
+Waves = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""The network's, the clean and the noisy wave, ``[B, S]`` each, and their lengths ``[B]`` where they differ."""
+_QUIET = 1e-6  # of a squared magnitude: far below speech, and no gradient grows beyond bounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +87,7 @@ class DenoisingTask(Task):
 
     metric = SI_SNR
     default_readout = "every"
+    _root: str | Path | None = None  # the data directory, where a task was given one
     whole_loss = "this task compares waves, which only all frames together make"
 
     def __init__(
@@ -94,7 +102,7 @@ class DenoisingTask(Task):
     def random_target(self, steps: int, size: int, generator: torch.Generator) -> Tensor:
         return 0.1 * torch.randn(size, 2, self.front.stft.samples(steps), generator=generator)
 
-    def waves(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def waves(self, output: Tensor, batch: Batch) -> Waves:
         """The network's wave, the clean and the noisy one, ``[B, S]`` each, and their lengths where they differ.
 
         Raises:
@@ -128,13 +136,30 @@ class DenoisingTask(Task):
 
     def judged(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Of every clip the loss, the SI-SNR in dB, and that of the noisy wave, ``[B]`` each."""
-        estimate, clean, noisy, lengths = self.waves(output, batch)
+        return self.judged_waves(self.waves(output, batch))
+
+    def judged_waves(self, waves: Waves) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of waves that are there already."""
+        estimate, clean, noisy, lengths = waves
         found, wanted = self._judge(estimate), self._judge(clean)
         apart = found - wanted
         far = apart.real.abs() + apart.imag.abs() + (_magnitude(found) - _magnitude(wanted)).abs()
         spectral = far.mean((0, 2)) if lengths is None else self._mean_within(far, lengths)
         ratio = si_snr(estimate, clean, lengths)
         return spectral + self.snr_weight * (100 - ratio), ratio, si_snr(noisy, clean, lengths)
+
+    def jury(self, qualities: Sequence[str]) -> Callable[[Tensor, Batch], Hearing]:
+        """What hears the network's answers as a critic does; see :mod:`spikeworks.learning.adversarial`.
+
+        Args:
+            qualities: that are measured, names of :data:`~spikeworks.tasks.speech_quality.QUALITIES`.
+
+        Raises:
+            UnknownName, ConfigError, DataError: a quality cannot be measured here, as
+                :class:`~spikeworks.tasks.speech_quality.SpeechQuality` says.
+        """
+        measure = SpeechQuality(qualities, self.rate, self._root)
+        return lambda output, batch: Hearing(self, self.waves(output, batch), measure)
 
     def _mean_within(self, far: Tensor, lengths: Tensor) -> Tensor:
         """The mean of ``[T, B, F]`` over those frames that a wave alone would have, ``[B]``."""
@@ -144,6 +169,30 @@ class DenoisingTask(Task):
 
     def meter(self) -> DenoisingMeter:
         return DenoisingMeter(self.judged)
+
+
+class Hearing:
+    """One batch of waves, as a critic hears them.
+
+    Attributes:
+        loss: the task's own.
+        clean, estimate: compressed magnitudes ``[B, F, T]`` under the window of the input.
+    """
+
+    def __init__(self, task: DenoisingTask, waves: Waves, measure: SpeechQuality) -> None:
+        self._waves, self._measure = waves, measure
+        self.loss = task.judged_waves(waves)[0].mean()
+        stft = task.front.stft
+        self.estimate, self.clean = (_loudness(stft(wave)).permute(1, 2, 0) for wave in waves[:2])
+
+    def qualities(self) -> Tensor:
+        """As measured, in [0, 1], one row for each name, ``[K, B]``; nan where a clip has none."""
+        estimate, clean, _, lengths = self._waves
+        return self._measure(estimate, clean, lengths)
+
+
+def _loudness(spectrum: Tensor) -> Tensor:
+    return (spectrum.real.square() + spectrum.imag.square() + _QUIET).pow(EXPONENT / 2)
 
 
 def _magnitude(spectrum: Tensor) -> Tensor:
