@@ -28,6 +28,7 @@ from .run import (
     summed,
     wanted_of,
 )
+from .threads import products_of
 
 
 def run_with_feedback(
@@ -173,16 +174,17 @@ def _forward(
     library, fixed = library_of(step_of(key), tuple(wanted)), (pointers(values), flags(parameters), pointers(now))
     signals, before = [*currents, *others], last
     reached = [(current, w.t()) for current, w in zip(currents, weight, strict=True)]
-    for t in range(steps):
-        for current, transposed in reached:
-            current[t].addmm_(before, transposed)
-        offset = t * neurons * item
-        border = borders.data_ptr() + offset * len(now) if differentiate else None
-        library.forward(
-            neurons, 1, rows(signals, offset), *fixed,
-            y.data_ptr() + offset, None, fixed[2], border, 0, neurons,
-        )  # fmt: skip
-        before = y[t]
+    with products_of(neurons * y.shape[2]):
+        for t in range(steps):
+            for current, transposed in reached:
+                current[t].addmm_(before, transposed)
+            offset = t * neurons * item
+            border = borders.data_ptr() + offset * len(now) if differentiate else None
+            library.forward(
+                neurons, 1, rows(signals, offset), *fixed,
+                y.data_ptr() + offset, None, fixed[2], border, 0, neurons,
+            )  # fmt: skip
+            before = y[t]
     return y, now, currents, borders
 
 
@@ -241,18 +243,19 @@ def _backward(
     library = library_of(step_of(key), tuple(wanted))
     fixed, states, sums = (pointers(values), flags(parameters)), pointers(adjoint), pointers(totals)
     heard = list(zip(gx, weight, strict=False))
-    for t in reversed(range(steps)):
-        offset = t * neurons * item
-        if t + 1 < steps and feedback and not cut(t + 1, window):
-            for g, w in heard:
-                gradient[t].addmm_(g[t + 1], w)
-        failed = library.backward(
-            neurons, 1, rows(signals, offset), *fixed, borders.data_ptr() + offset * len(adjoint),
-            gradient.data_ptr() + offset, neurons, states, rows(gx, offset), states, sums, 1,
-            int(cut(t, window)), 0, neurons,
-        )  # fmt: skip
-        if failed:
-            raise MemoryError("the backward kernel could not allocate its scratch space")
+    with products_of(neurons * gy.shape[2]):
+        for t in reversed(range(steps)):
+            offset = t * neurons * item
+            if t + 1 < steps and feedback and not cut(t + 1, window):
+                for g, w in heard:
+                    gradient[t].addmm_(g[t + 1], w)
+            failed = library.backward(
+                neurons, 1, rows(signals, offset), *fixed, borders.data_ptr() + offset * len(adjoint),
+                gradient.data_ptr() + offset, neurons, states, rows(gx, offset), states, sums, 1,
+                int(cut(t, window)), 0, neurons,
+            )  # fmt: skip
+            if failed:
+                raise MemoryError("the backward kernel could not allocate its scratch space")
     return gx, adjoint, totals
 
 

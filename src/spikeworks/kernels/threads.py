@@ -1,16 +1,23 @@
-"""Threads for kernels that ctypes calls: it lets go of the interpreter, so plain threads run at once."""
+"""How many threads work deserves: those of kernels that ctypes calls, and those of torch's small products.
+
+ctypes lets go of the interpreter, so plain threads run at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 PARALLEL_FROM = 1 << 15
 """Elementary operations below which a second thread costs more than it saves."""
+PRODUCT_FROM = 1 << 23
+"""Multiply-adds of a dense product from which torch may spread it. Waking a second thread that sleeps takes some 50
+microseconds, and a loop over time wakes it anew for every product."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -45,3 +52,17 @@ def in_threads(part: Callable[[int, int], None], count: int, *, work: int, align
     part(cuts[0], cuts[1])
     for future in pending:
         future.result()
+
+
+@contextlib.contextmanager
+def products_of(work: int) -> Iterator[None]:
+    """Around many products of ``work`` multiply-adds each, one after the other: small ones stay in this thread."""
+    threads = torch.get_num_threads()
+    if threads == 1 or work >= PRODUCT_FROM:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
