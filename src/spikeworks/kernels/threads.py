@@ -16,8 +16,10 @@ import torch
 PARALLEL_FROM = 1 << 15
 """Elementary operations below which a second thread costs more than it saves."""
 PRODUCT_FROM = 1 << 23
-"""Multiply-adds of a dense product from which torch may spread it. Waking a second thread that sleeps takes some 50
-microseconds, and a loop over time wakes it anew for every product."""
+"""Multiply-adds of a dense product in a loop over time from which torch may spread it. Waking a second thread that
+sleeps takes some 50 to 100 microseconds, and such a loop wakes it anew for every product."""
+UPDATE_FROM = 1 << 25
+"""The same for the largest product of an update: around it stand many small operations, each of which wakes threads."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -55,10 +57,10 @@ def in_threads(part: Callable[[int, int], None], count: int, *, work: int, align
 
 
 @contextlib.contextmanager
-def products_of(work: int) -> Iterator[None]:
-    """Around many products of ``work`` multiply-adds each, one after the other: small ones stay in this thread."""
+def products_of(work: int, enough: int = PRODUCT_FROM) -> Iterator[None]:
+    """Around many products of ``work`` multiply-adds each: below ``enough``, torch stays in this thread."""
     threads = torch.get_num_threads()
-    if threads == 1 or work >= PRODUCT_FROM:
+    if threads == 1 or work >= enough:
         yield
         return
     torch.set_num_threads(1)

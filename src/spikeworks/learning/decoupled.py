@@ -139,6 +139,10 @@ class Decoupled(Descent):
                 return
             x, _, _ = part.layers.check(functools.partial(part.advance, x, None, None))
 
+    def at_once(self, steps: int) -> int:
+        """A chunk."""
+        return self.cutting.size(steps)
+
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """One pass; returns the last part's loss, the target count and the norm of all gradients."""
         states = self.state_for(batch) or (None,) * len(self.parts)

@@ -14,6 +14,7 @@ from ..core.batch import Batch
 from ..core.errors import RunError, TrainingDiverged
 from ..core.seeds import stream
 from ..core.state import State, detach, leaves, restore
+from ..kernels.threads import UPDATE_FROM, products_of
 from ..optim import load_optimizer, optimizer_state
 from .base import Objective, Observer, Plan
 from .exchange import exchange_gradients, rank
@@ -78,9 +79,20 @@ class Descent:
         self.beside.train()
         self.reseed(self.network)
         self.reseed(self.beside, "beside")
-        loss, count, norm = self.learn(batch, observe)
+        with products_of(self._work(batch), UPDATE_FROM):
+            loss, count, norm = self.learn(batch, observe)
         self.step += 1
         return {"loss": loss, "count": count, "gradient_norm": norm, "learning_rate": self.rate}
+
+    def at_once(self, steps: int) -> int:
+        """Steps of a sequence of ``steps`` that one call of the network runs."""
+        return steps
+
+    def _work(self, batch: Batch) -> int:
+        """Multiply-adds of the largest product, where weights are met once a step; of frames nobody knows."""
+        if batch.x.dim() > 3:
+            return UPDATE_FROM
+        return self.at_once(batch.length) * batch.size * max(p.numel() for p in self.parameters)
 
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """One gradient, one step; returns loss and target count over all processes and the gradient's norm."""

@@ -203,6 +203,10 @@ class Online(Descent):
 
     # -- one batch ---------------------------------------------------------------------------------
 
+    def at_once(self, steps: int) -> int:
+        """A chunk."""
+        return self.config.size(steps)
+
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """All chunks of a batch; one step of the optimiser at its end, or one a chunk."""
         config = self.config
