@@ -25,7 +25,8 @@ from spikeworks.arena.loop import Interrupted
 from spikeworks.arena.progress import Progress
 from spikeworks.arena.resolve import describe_run
 from spikeworks.arena.run import Run
-from spikeworks.core.errors import DataError, RunError, TrainingDiverged
+from spikeworks.core.errors import ConfigError, DataError, RunError, TrainingDiverged
+from spikeworks.learning import METHODS
 from spikeworks.tasks import task_for
 
 SMALL = {"steps": 12, "marks": 3, "train_size": 64, "validation_size": 32, "test_size": 32}
@@ -122,6 +123,13 @@ def test_a_run_leaves_its_whole_story(tmp_path: Path) -> None:
     )
     assert sample["spikes.0"].dtype == torch.uint8 and sample["target"].dtype == torch.int64
     assert sample["target"].shape == sample["predicted"].shape == ()
+
+
+def test_a_method_that_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = Run(small(method=METHODS.get("adversarial")()), tmp_path)
+    with pytest.raises(ConfigError, match="binary-adding has no sounds to measure"):
+        run.execute()
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_the_chosen_weights_give_the_recorded_scores(tmp_path: Path) -> None:

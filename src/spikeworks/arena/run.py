@@ -18,7 +18,7 @@ from ..core.config import canonical_json, to_dict
 from ..core.errors import ConfigError, RunError, TrainingDiverged
 from ..core.files import write_json, write_text
 from ..core.seeds import stream
-from ..learning import Plan
+from ..learning import Learner, Plan
 from ..measure import environment
 from ..tasks import SPLITS, Task
 from .checkpoint import Position, load_checkpoint, load_tensors, truncate_lines
@@ -108,8 +108,9 @@ class Run:
         for split in SPLITS:  # what cannot work shows before anything is written
             task.data(split)
         network = self.network(task, device)
+        learner = self._learner(task, network)
         with locked(self.directory) if first() else contextlib.nullcontext():
-            return self._execute(task, network, device, progress if first() else Progress(), checkpoint_seconds)
+            return self._execute(task, learner, device, progress if first() else Progress(), checkpoint_seconds)
 
     def network(self, task: Task, device: torch.device | str = "cpu") -> nn.Module:
         """The untrained network: initial values depend on the seed alone.
@@ -144,27 +145,29 @@ class Run:
         network.load_state_dict(tensors)
         return network
 
+    def _learner(self, task: Task, network: nn.Module) -> Learner:
+        """What learns; raises what the method refuses."""
+        config, data = self.config, task.data("train")
+        batches = data.plan(config.budget.batch_size)
+        plan = Plan(
+            optimizer=config.optimizer,
+            schedule=config.schedule,
+            steps_per_epoch=len(batches),
+            epochs=config.budget.epochs,
+            seed=config.seed,
+            example=share(data.batch(batches[0])),
+        )
+        return config.method.build(network, task, plan)
+
     def _execute(
-        self, task: Task, network: nn.Module, device: torch.device, progress: Progress, seconds: float
+        self, task: Task, learner: Learner, device: torch.device, progress: Progress, seconds: float
     ) -> dict[str, Any]:
-        path = self.directory / "checkpoint.safetensors"
+        config, path = self.config, self.directory / "checkpoint.safetensors"
         resumes = agree(path.exists())
         if resumes:
             self._check_plugins()
         if first():
             self._describe(resumes)
-        budget, config = self.config.budget, self.config
-        data = task.data("train")
-        batches = data.plan(budget.batch_size)
-        plan = Plan(
-            optimizer=config.optimizer,
-            schedule=config.schedule,
-            steps_per_epoch=len(batches),
-            epochs=budget.epochs,
-            seed=config.seed,
-            example=share(data.batch(batches[0])),
-        )
-        learner = config.method.build(network, task, plan)
         position = Position()
         if resumes:
             tensors, position = load_checkpoint(path)
@@ -183,7 +186,7 @@ class Run:
                 result = {**header(config, task), "status": "diverged", "error": str(error)}
                 write_json(self.directory / "result.json", result)
             raise
-        result = self._conclude(task, network, position, device, progress) if first() else None
+        result = self._conclude(task, learner.network, position, device, progress) if first() else None
         return agree(result)  # type: ignore[return-value]
 
     def _conclude(
