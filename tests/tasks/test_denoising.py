@@ -19,7 +19,8 @@ from spikeworks.data.ndns import find_clips
 from spikeworks.data.stft import Stft
 from spikeworks.measure.signal import si_snr
 from spikeworks.tasks import SPLITS
-from spikeworks.tasks.denoise_digits import KINDS, DenoiseDigitsConfig, split_noises
+from spikeworks.tasks.denoise_digits import DenoiseDigitsConfig
+from spikeworks.tasks.denoise_noises import KINDS, recorded_noises
 from spikeworks.tasks.denoising import DenoisingTask, Front
 from spikeworks.tasks.ndns import NdnsConfig
 
@@ -142,8 +143,9 @@ def test_speakers_kinds_and_recordings_of_the_splits(digits, noise):
     for split in SPLITS:
         task.data(split)
         mixer = task._mixers[split]
-        kinds[split] = {clip.category for clip in mixer.noises}
-        sources[split] = {clip.source for clip in mixer.noises}
+        (recordings,) = mixer.sources
+        kinds[split] = {clip.category for clip in recordings}
+        sources[split] = {clip.source for clip in recordings}
         said = {task.mixture(split, i)[1]["speaker"] for i in range(6)}
         assert said <= set(speakers_of()[split])
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
@@ -166,12 +168,22 @@ def test_made_noises_of_a_test_are_new_kinds_or_those_of_training(noise, data_se
     data_set("fsdd")
     task = DenoiseDigitsConfig(noise=noise, source="made", **BRIEF).build(data_root)
     task.data("test")
-    kinds = {split: {sound.category for sound in task._mixers[split].noises} for split in SPLITS}
+    kinds = {split: {sound.category for sound in task._mixers[split].sources[0]} for split in SPLITS}
     assert len(kinds["train"]) == 9 and kinds["validation"] == kinds["train"]
     assert kinds["test"] == (kinds["train"] if noise == "seen" else {"siren", "fan"})
     mixture, about = task.mixture("test", 1)
     ratio = 20 * np.log10(active_rms(mixture.clean, 8000) / active_rms(mixture.noise, 8000))
     assert ratio == pytest.approx(about["snr"], abs=0.05) and about["noise"] in kinds["test"]
+
+
+def test_both_sources_have_half_of_the_clips_each(data_set, data_root):
+    data_set("fsdd")
+    data_set("esc10")
+    task = DenoiseDigitsConfig(noise="seen", source="both", **BRIEF | {"train_size": 60}).build(data_root)
+    task.data("train")
+    kinds = [task.mixture("train", i)[1]["kind"] for i in range(60)]
+    recorded = [kind for kind in kinds if kind in KINDS["train"]]
+    assert 18 <= len(recorded) <= 42 and len(set(recorded)) > 3 and len(set(kinds) - set(recorded)) > 5
 
 
 def test_the_same_noise_trains_both_variants(digits):
@@ -220,21 +232,22 @@ def clip(category: str, fold: int, source: str) -> Clip:
 
 def test_a_recording_in_two_splits_is_refused():
     clips = [clip(kind, 1, f"{kind}-{split}") for split in SPLITS for kind in KINDS[split]]
-    assert len(split_noises(clips, "unseen")["train"]) == 6
+    assert len(recorded_noises(clips, "unseen")["train"]) == 6
     clips[-1] = dataclasses.replace(clips[-1], source="rain-train")
     with pytest.raises(DataError, match=r"splits train and test share 1 recording\(s\): rain-train"):
-        split_noises(clips, "unseen")
+        recorded_noises(clips, "unseen")
     with pytest.raises(DataError, match="no clip of rain, .* is there for the split validation"):
-        split_noises(clips, "seen")
+        recorded_noises(clips, "seen")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "both"}, "noise is 'unseen' or 'seen'"),
+        ({"noise": "both"}, "noise is one of 'unseen', 'seen', got 'both'"),
+        ({"rotation": 6}, "rotation is a number from 0 to 5, got 6"),
         ({"colour": 1.0}, "from 0 to below 1"),
         ({"speeds": (1.2, 0.8)}, "from the slowest to the fastest"),
-        ({"source": "air"}, "source is 'esc10' or 'made', got 'air'"),
+        ({"source": "air"}, "source is one of 'esc10', 'made', 'both', got 'air'"),
         ({"mask": "phase"}, "mask is 'magnitude' or 'complex', got 'phase'"),
         ({"mask": "complex", "taps": 0}, "at least one tap"),
         ({"taps": 3}, "a magnitude mask exactly one"),

@@ -7,23 +7,21 @@ always the same. What is heard is 8 kHz: windows of 256 samples every 64 (32 and
 frequencies. Figures have nothing to do with those of ``ndns``.
 
 Splits: george, jackson, lucas and nicolas train, yweweler validates, theo tests (``rotation=0``; five others let each
-speaker be the test's once: six are too few for the figure of one to say much). Six kinds of noise train (folds 1 to 3
-of ESC-10); with ``noise="unseen"`` validation and test have two kinds each of their own, with ``"seen"`` those of
-training, from recordings of folds 4 and 5. No speaker, and no recording of a noise, is in two splits either way.
+speaker be the test's once: six are too few for the figure of one to say much). With ``noise="unseen"`` the test has
+kinds of noise that training has not, with ``"seen"`` the same kinds, see :mod:`~spikeworks.tasks.denoise_noises`. No
+speaker, and no recording of a noise, is in two splits either way.
 
-``source="made"`` takes noises that are made (:mod:`~spikeworks.data.made_noise`) in place of recordings: nine kinds
-train and validate; the test has these (``seen``), or two others, siren and fan (``unseen``). Babble and speech-shaped
-noise are made of speakers of training in every split.
+``source="made"`` takes noises that are made (:mod:`~spikeworks.data.made_noise`) in place of recordings, ``"both"`` one
+or the other. Babble and speech-shaped noise are made of speakers of training in every split.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,24 +32,16 @@ from ..core.seeds import stream
 from ..data.dataset import Dataset
 from ..data.deep_filter import Mask, MaskKind
 from ..data.digit_speech import ROTATIONS, at_speed, joined, load_digit_speech
-from ..data.disjoint import check_disjoint
 from ..data.drawn import DrawnDataset
-from ..data.esc10 import ESC10, Clip, load_esc10
+from ..data.esc10 import load_esc10
 from ..data.fsdd import FSDD, RATE, Recording
-from ..data.made_noise import HELD_OUT, MADE_NOISES, made_noise
 from ..data.mixing import Mixture, Mode, active_share, mix
 from ..data.stft import Stft
 from .base import SPLITS, TASKS, TaskConfig, TaskDefaults, TaskInfo
+from .denoise_noises import Noise, Sound, made_noises, recorded_noises
 from .denoising import SI_SNR, DenoisingTask, Front, Level, check_options
 
-Noise = Literal["unseen", "seen"]
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "train": ("rain", "helicopter", "clock_tick", "dog_bark", "baby_cry", "person_sneeze"),
-    "validation": ("sea_waves", "rooster"),
-    "test": ("chainsaw", "fire_crackling"),
-}
-"""Kinds of noise of each split where those of the test are new."""
-_FOLDS = {"train": (1, 2, 3), "validation": (4,), "test": (5,)}
+Source = Literal["esc10", "made", "both"]
 _SILENCE = (0.05, 0.2)
 _ACTIVE = 0.5  # least share of a clip in which someone speaks
 _TRIES = 50
@@ -66,7 +56,7 @@ class DenoiseDigitsConfig(TaskConfig):
     Attributes:
         noise: whether validation and test have kinds of noise that training has not (``unseen``), or other recordings
             of the same kinds (``seen``).
-        source: of the noises: recordings of ``esc10``, or ``made``.
+        source: of the noises: recordings of ``esc10``, ``made`` ones, or ``both``, each in half of the clips.
         rotation: 0 to 5, who trains, validates and tests, see :func:`~spikeworks.data.digit_speech.speakers_of`.
         mask: of the magnitudes, one number a frequency, or ``complex``, two a tap.
         taps: frames that a complex mask filters over, the present one and those before it.
@@ -93,7 +83,7 @@ class DenoiseDigitsConfig(TaskConfig):
     )
 
     noise: Noise = "unseen"
-    source: Literal["esc10", "made"] = "esc10"
+    source: Source = "esc10"
     rotation: int = 0
     mask: MaskKind = "magnitude"
     taps: int = 1
@@ -116,11 +106,10 @@ class DenoiseDigitsConfig(TaskConfig):
     def __post_init__(self) -> None:
         check_options("denoise-digits", self.level, self.snr_weight)
         Mask(self.mask, self.taps)
-        for what, known in (("noise", ("unseen", "seen")), ("mode", ("true", "dns")), ("source", ("esc10", "made"))):
-            if getattr(self, what) not in known:
-                raise ConfigError(
-                    f"denoise-digits: {what} is {known[0]!r} or {known[1]!r}, got {getattr(self, what)!r}."
-                )
+        for what, kind in (("noise", Noise), ("mode", Mode), ("source", Source)):
+            if getattr(self, what) not in get_args(kind):
+                known = ", ".join(map(repr, get_args(kind)))
+                raise ConfigError(f"denoise-digits: {what} is one of {known}, got {getattr(self, what)!r}.")
         if not 0 <= self.rotation < ROTATIONS:
             raise ConfigError(f"denoise-digits: rotation is a number from 0 to {ROTATIONS - 1}, got {self.rotation}.")
         for what, low, high in (
@@ -173,12 +162,15 @@ class DenoiseDigits(DenoisingTask):
         options = self._options
         speakers = load_digit_speech(self._root, options.rotation)
         trained = [r.wave for voice in speakers["train"].values() for r in voice]
-        made = options.source == "made"
-        noises = made_kinds(trained, options.noise) if made else split_noises(load_esc10(self._root), options.noise)
+        sources: list[Mapping[str, Sequence[Sound]]] = []
+        if options.source != "made":
+            sources.append(recorded_noises(load_esc10(self._root), options.noise))
+        if options.source != "esc10":
+            sources.append(made_noises(trained, options.noise))
         sizes = (options.train_size, options.validation_size, options.test_size)
         found: dict[str, Dataset] = {}
         for name, size in zip(SPLITS, sizes, strict=True):
-            mixer = self._mixers[name] = _Mixer(self, name, list(speakers[name].values()), noises[name])
+            mixer = self._mixers[name] = _Mixer(self, name, list(speakers[name].values()), [s[name] for s in sources])
             data = DrawnDataset(size, mixer.pair, self.front.join)
             found[name] = data if name == "train" else data.fixed()
         return found
@@ -196,9 +188,11 @@ class DenoiseDigits(DenoisingTask):
 class _Mixer:
     """Makes the clips of one split."""
 
-    def __init__(self, task: DenoiseDigits, split: str, voices: list[list[Recording]], noises: Sequence[Sound]) -> None:
+    def __init__(
+        self, task: DenoiseDigits, split: str, voices: list[list[Recording]], sources: Sequence[Sequence[Sound]]
+    ) -> None:
         self.options, self.name, self.split = task._options, task.name, split
-        self.voices, self.noises = voices, noises
+        self.voices, self.sources = voices, sources
         seconds = self.options.train_seconds if split == "train" else self.options.test_seconds
         self.samples = _samples(seconds, task.front.stft)
 
@@ -211,7 +205,8 @@ class _Mixer:
         options = self.options
         generator = stream(options.seed, self.name, self.split, position, draw)
         voice = self.voices[_one_of(len(self.voices), generator)]
-        noise = self.noises[_one_of(len(self.noises), generator)]
+        noises = self.sources[_one_of(len(self.sources), generator) if len(self.sources) > 1 else 0]
+        noise = noises[_one_of(len(noises), generator)]
         snr = options.snr_low + _one_of(options.snr_high - options.snr_low + 1, generator)
         level = options.level_low + _one_of(options.level_high - options.level_low + 1, generator)
         mixed = mix(
@@ -261,86 +256,6 @@ class _Mixer:
         )
 
 
-class Sound(Protocol):
-    """A noise that can be played for any time."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def category(self) -> str:
-        """Its kind."""
-        ...
-
-    def play(self, samples: int, generator: torch.Generator) -> Tensor:
-        """``[samples]`` of it, another piece each time, never silent."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Recorded(Clip):
-    """A recording that goes round and round."""
-
-    def play(self, samples: int, generator: torch.Generator) -> Tensor:
-        start = _one_of(len(self._sounding), generator)
-        while True:
-            part = self._sounding[(start + torch.arange(samples)) % len(self._sounding)]
-            if bool(part.any()):
-                return part
-            start += samples // 2  # a pause inside the recording
-
-    @functools.cached_property
-    def _sounding(self) -> Tensor:
-        """Without the digital silence at its ends."""
-        loud = self.wave.nonzero()
-        return self.wave[int(loud[0]) : int(loud[-1]) + 1]
-
-
-@dataclasses.dataclass(frozen=True)
-class MadeKind:
-    """A kind of made noise, and the speech that it may be made of."""
-
-    name: str
-    speech: Sequence[Tensor]
-
-    @property
-    def category(self) -> str:
-        """The kind."""
-        return self.name
-
-    def play(self, samples: int, generator: torch.Generator) -> Tensor:
-        return made_noise(self.name, samples, RATE, generator, self.speech)
-
-
-def made_kinds(speech: Sequence[Tensor], noise: Noise) -> dict[str, list[MadeKind]]:
-    """The made noises of each split."""
-    known = [MadeKind(kind, speech) for kind in MADE_NOISES if kind not in HELD_OUT]
-    new = [MadeKind(kind, speech) for kind in HELD_OUT]
-    return {"train": known, "validation": known, "test": known if noise == "seen" else new}
-
-
-def split_noises(clips: list[Clip], noise: Noise) -> dict[str, list[Recorded]]:
-    """The noises of each split; no recording stands in two of them.
-
-    Raises:
-        DataError: a split has none, or two share a recording or, with ``unseen``, a kind.
-    """
-    kinds = KINDS if noise == "unseen" else dict.fromkeys(SPLITS, KINDS["train"])
-    found: dict[str, list[Recorded]] = {}
-    for split in SPLITS:
-        folds = _FOLDS["train"] if split == "train" else (range(1, 6) if noise == "unseen" else _FOLDS[split])
-        chosen = [c for c in clips if c.category in kinds[split] and c.fold in folds and bool(c.wave.any())]
-        found[split] = [Recorded(**vars(clip)) for clip in chosen]
-        if not found[split]:
-            raise DataError(f"{ESC10.title}: no clip of {', '.join(kinds[split])} is there for the split {split}.")
-    check_disjoint({s: [c.source for c in members] for s, members in found.items()}, "recording", ESC10.title)
-    if noise == "unseen":
-        check_disjoint({s: [c.category for c in members] for s, members in found.items()}, "kind", ESC10.title)
-    return found
-
-
 def _one_of(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
@@ -350,4 +265,4 @@ def _samples(seconds: float, stft: Stft) -> int:
     return round(seconds * RATE / stft.hop) * stft.hop
 
 
-__all__ = ["KINDS", "DenoiseDigits", "DenoiseDigitsConfig", "split_noises"]
+__all__ = ["DenoiseDigits", "DenoiseDigitsConfig"]
