@@ -8,20 +8,27 @@ import torch
 from spikeworks.core.batch import Batch
 from spikeworks.kernels.threads import UPDATE_FROM
 from spikeworks.learning import METHODS, Plan
-from spikeworks.models import StackConfig
+from spikeworks.models import NETWORKS
 from spikeworks.optim import SGDConfig
 from spikeworks.tasks import task_for
 
 
 @pytest.mark.parametrize(
-    ("method", "hidden", "threads"), [("bptt", 64, 1), ("bptt", 512, 2), ("ottt", 512, 1), ("local", 512, 1)]
+    ("method", "network", "hidden", "threads"),
+    [
+        ("bptt", "stack", 64, 1),
+        ("bptt", "stack", 512, 2),
+        ("bptt", "gru", 512, 1),
+        ("ottt", "stack", 512, 1),
+        ("local", "stack", 512, 1),
+    ],
 )
-def test_the_largest_product_decides(method, hidden, threads):
+def test_the_largest_product_decides(method, network, hidden, threads):
     steps, size = 64, 4
     assert (steps * size * hidden * hidden >= UPDATE_FROM) == (hidden == 512)
     batch = Batch(x=torch.rand(steps, size, 3), target=torch.zeros(size, dtype=torch.int64))
-    network = StackConfig(hidden=(hidden, hidden)).build(3, 10, torch.Generator().manual_seed(0))
-    learner = METHODS.get(method)().build(network, task_for("seq-digits").build(), Plan.of_one(batch, SGDConfig()))
+    model = NETWORKS.get(network)(hidden=(hidden, hidden)).build(3, 10, torch.Generator().manual_seed(0))
+    learner = METHODS.get(method)().build(model, task_for("seq-digits").build(), Plan.of_one(batch, SGDConfig()))
     seen = []
     before = torch.get_num_threads()
     torch.set_num_threads(2)

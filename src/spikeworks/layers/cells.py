@@ -26,6 +26,7 @@ class GatedCells(Stateful):
         squashed: of a cell and step, logistic functions and tanh.
         words: of state in a cell.
         named: how messages call it.
+        stepwise: torch multiplies anew at every step, so that only one step's work can be spread over threads.
 
     Raises:
         ConfigError: no input or no output.
@@ -37,6 +38,7 @@ class GatedCells(Stateful):
     squashed: ClassVar[int]
     words: ClassVar[int]
     named: ClassVar[str]
+    stepwise: ClassVar[bool] = True
     cell: nn.LSTM | nn.GRU
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator | None = None) -> None:
