@@ -2,7 +2,8 @@
 
     python benchmarks/run_all.py [--only layers pmsn] [options of the benchmarks, such as --rounds 3]
 
-All know ``--rounds``, ``--threads`` and ``--out``; other options go with ``--only`` and one name.
+All know ``--rounds``, ``--threads`` and ``--out``; other options go with ``--only`` and one name. What trains for hours
+runs only where ``--only`` names it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 NEEDS_GPU = ("gpu",)
+TAKES_HOURS = ("probe",)
 
 
 def run(command: list[str], report: Path) -> int:
@@ -36,7 +38,8 @@ def main() -> int:
     """The number of benchmarks that failed."""
     scripts = {file.stem.removeprefix("bench_"): file for file in sorted(HERE.glob("bench_*.py"))}
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", nargs="+", choices=scripts, default=list(scripts), help="these benchmarks alone")
+    short = [name for name in scripts if name not in TAKES_HOURS]
+    options.add_argument("--only", nargs="+", choices=scripts, default=short, help="these benchmarks alone")
     options.add_argument("--out", type=Path, default=OUT, help="folder for JSON and figures")
     given, passed_on = options.parse_known_args()
     if given.out != OUT:
