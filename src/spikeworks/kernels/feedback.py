@@ -108,11 +108,11 @@ class _Feedback(torch.autograd.Function):
             currents, weight, others, parameters, borders, gy, gend, ctx.key, ctx.wanted, *ctx.cuts
         )
         gx, gothers = found[:heard], found[heard:]
-        before = torch.cat([last.unsqueeze(0), y[:-1]]).flatten(0, 1)
+        later = y[:-1].flatten(0, 1)
         needed = ctx.needs_input_grad[5 + heard :]
         glast = sum(g[0] @ w for g, w in zip(gx, weight, strict=True)) if needed[2] else None
         dense = (
-            torch.stack([g.flatten(0, 1).t() @ before for g in gx]),
+            torch.stack([torch.addmm(g[0].t() @ last, g[1:].flatten(0, 1).t(), later) for g in gx]),
             torch.stack([g.flatten(0, 1).sum(0) for g in gx]),
             glast,
         )
