@@ -24,10 +24,10 @@ import time, torch
 from spikeworks import kernels
 from spikeworks.neurons import config_for
 neuron = config_for({name!r}).build(16, torch.Generator().manual_seed(0))
-x = torch.randn(3, 2, 16, requires_grad=True)
+signals = tuple(torch.randn(3, 2, 16, requires_grad=True) for _ in neuron.inputs)
 start = time.perf_counter()
 with kernels.use("c"):
-    neuron(x)[0].sum().backward()
+    neuron(signals if len(signals) > 1 else signals[0])[0].sum().backward()
 print(time.perf_counter() - start)
 """
 
@@ -58,7 +58,8 @@ def main() -> None:
     """Measure, print tables, write ``first_use.json``."""
     options = parser(__doc__, rounds=3)
     options.add_argument("--import-rounds", type=int, default=7, help="rounds of the imports")
-    options.add_argument("--neurons", nargs="+", default=list(NEURONS.names()), choices=NEURONS.names())
+    built = [name for name in NEURONS.names() if NEURONS.get(name)(1).backend_report("cpu")[0] == "c"]
+    options.add_argument("--neurons", nargs="+", default=built, choices=built, help="those that have a kernel")
     given = options.parse_args()
     line = started(given)
     print(line)
