@@ -32,7 +32,7 @@ NDNS = FileSet(
     files=tuple(WantedFile(f"{folder}/noisy/*.wav") for folder in FOLDERS.values()),
     layout="training_set/, validation_set/ and test_set_1/, each with noisy/, clean/ and noise/ of 16 kHz WAV",
     folders=("MicrosoftDNS_4_ICASSP", "IntelNeuromorphicDNSChallenge"),
-    advice="make them with the challenge's program (github.com/IntelLabs/IntelNeuromorphicDNSChallenge), or by the same "
+    advice="make them with the challenge's program (github.com/IntelLabs/IntelNeuromorphicDNSChallenge), or by its "
     "recipe: spikeworks data ndns --clean SPEECH --noise NOISES",
 )
 
