@@ -57,6 +57,7 @@ class Descent:
         self.rate = 0.0
         """Learning rate of the update under way."""
         self._stepwise = any(getattr(module, "stepwise", False) for module in network.modules())
+        self._largest = max(p.numel() for p in self.parameters)
         self._half = mixed_precision and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self._carried: State = None
         self._unpacked: dict[str, Tensor] | None = None  # carried state whose nesting is not known yet
@@ -94,7 +95,7 @@ class Descent:
         if batch.x.dim() > 3:
             return UPDATE_FROM
         steps = 1 if self._stepwise else self.at_once(batch.length)
-        return steps * batch.size * max(p.numel() for p in self.parameters)
+        return steps * batch.size * self._largest
 
     def learn(self, batch: Batch, observe: Observer | None) -> tuple[float, int, float]:
         """One gradient, one step; returns loss and target count over all processes and the gradient's norm."""

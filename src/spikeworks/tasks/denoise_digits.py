@@ -153,9 +153,8 @@ class DenoiseDigits(DenoisingTask):
         front = Front(Stft(window=256, hop=64), config.level)
         same = config.train_seconds == config.test_seconds
         steps = front.stft.frames(_samples(config.train_seconds, front.stft)) if same else None
-        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps)
+        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps, root)
         self._options = config
-        self._root = root
         self._mixers: dict[str, _Mixer] = {}
 
     def _load(self, split: str) -> dict[str, Dataset]:
@@ -205,6 +204,7 @@ class _Mixer:
         options = self.options
         generator = stream(options.seed, self.name, self.split, position, draw)
         voice = self.voices[_one_of(len(self.voices), generator)]
+        # one source asks for no draw: clips stay those that they were before there were two
         noises = self.sources[_one_of(len(self.sources), generator) if len(self.sources) > 1 else 0]
         noise = noises[_one_of(len(noises), generator)]
         snr = options.snr_low + _one_of(options.snr_high - options.snr_low + 1, generator)

@@ -87,15 +87,22 @@ class DenoisingTask(Task):
 
     metric = SI_SNR
     default_readout = "every"
-    _root: str | Path | None = None  # the data directory, where a task was given one
     whole_loss = "this task compares waves, which only all frames together make"
 
     def __init__(
-        self, config: TaskConfig, front: Front, mask: Mask, snr_weight: float, rate: int, steps: int | None
+        self,
+        config: TaskConfig,
+        front: Front,
+        mask: Mask,
+        snr_weight: float,
+        rate: int,
+        steps: int | None,
+        root: str | Path | None = None,
     ) -> None:
         bins = front.stft.bins
         super().__init__(config, Signature(steps=steps, inputs=bins, outputs=mask.outputs(bins), kind="signal"))
         self.front, self.rate, self.mask, self.snr_weight = front, rate, mask, snr_weight
+        self._root = root
         window = 4 * front.stft.window  # 2048 and 512 at 16 kHz
         self._judge = Stft(window=window, hop=window // 4)
 

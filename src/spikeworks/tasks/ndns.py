@@ -102,10 +102,9 @@ class Ndns(DenoisingTask):
 
     def __init__(self, config: NdnsConfig, root: str | Path | None) -> None:
         front = Front(Stft(window=512, hop=128), config.level)
-        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps=None)
+        super().__init__(config, front, Mask(config.mask, config.taps), config.snr_weight, RATE, steps=None, root=root)
         self.shared = 0
         self._options = config
-        self._root = root
 
     def _load(self, split: str) -> dict[str, Dataset]:
         clips = find_clips(self._root)
